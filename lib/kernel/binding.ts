@@ -1,0 +1,90 @@
+/**
+ * The native addon: its types, and the only place that loads it. Everything that crosses is an fd, a
+ * number, a flag or one `Uint8Array`; results are `>= 0`, failures are a negated `errno`.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** `TLS_TX` and `TLS_RX` of `<linux/tls.h>`. */
+export const Direction = { TX: 1, RX: 2 } as const;
+export type Direction = (typeof Direction)[keyof typeof Direction];
+
+/** Bits of the mask given to a channel's `onReady`: `EPOLLIN`, `EPOLLOUT`, `EPOLLERR`, `EPOLLHUP`, `EPOLLRDHUP`. */
+export const Ready = { READ: 0x1, WRITE: 0x4, ERROR: 0x8, HANGUP: 0x10, PEER_HALF_CLOSED: 0x2000 } as const;
+
+/**
+ * One connected TCP socket as the addon sees it. It borrows the fd (libuv owns and closes it), is
+ * registered edge-triggered in the environment's epoll set, and answers `-EBADF` once closed, so that
+ * a reused fd number can never be touched through it.
+ */
+export interface Channel {
+  /** Lets the event loop live as long as this channel waits, or not. A new channel is not referenced. */
+  ref(): void;
+  unref(): void;
+  /** Leaves the epoll set. Must be called before the fd is closed. Idempotent. */
+  close(): void;
+
+  // While the socket is plain TCP (before keys are installed).
+  /**
+   * Exactly one TLS record, header included, and not a byte more from the receive queue; `0` at the end
+   * of the stream; `-EAGAIN` until a whole record is there (what has come of it is kept). Bytes that
+   * cannot be a TLS record are returned as they come: OpenSSL names the error.
+   */
+  readRecord(): Uint8Array | number;
+  /** `send(2)`, non-blocking: the number of bytes taken. */
+  write(data: Uint8Array, offset: number): number;
+  /** `setsockopt(TCP_ULP, "tls")`. */
+  attachUlp(): number;
+  /**
+   * `setsockopt(SOL_TLS, TLS_TX | TLS_RX)`. `material` is `key ‖ salt ‖ iv ‖ rec_seq`, each as long as
+   * the kernel's structure for `cipher` has it; it is wiped before this returns, whatever the result.
+   */
+  installKeys(direction: Direction, version: number, cipher: number, material: Uint8Array): number;
+
+  // Under kernel TLS.
+  /** `recvmsg(2)`: `recordType * 2**24 + length`, see `receivedType` and `receivedLength`. */
+  receive(target: Uint8Array, offset: number): number;
+  /** One control record: `sendmsg(2)` with `TLS_SET_RECORD_TYPE`. */
+  sendRecord(type: number, payload: Uint8Array): number;
+  /** The sequence number of the next record to be sent, from `getsockopt(TLS_TX)`. */
+  sendSequence(version: number, cipher: number): bigint | number;
+
+  /** Bytes handed to TCP since the connection began, acknowledged or not (`TCP_INFO`, `SIOCOUTQ`). */
+  bytesInTcp(): number;
+  /** Reads and clears `SO_ERROR`. */
+  takeError(): number;
+  /**
+   * What `sock_diag` says of this socket: `txConf + 16 * rxConf` (1 base, 2 software, 3 device; 0 not
+   * known). `-EPERM` where the kernel wants `CAP_NET_ADMIN` for it (before 6.15).
+   */
+  tlsMode(): number;
+}
+
+export interface NativeBinding {
+  Channel: new (fd: number, onReady: (events: number) => void) => Channel;
+  /**
+   * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
+   * both directions. `[pair, ulp, tx, rx]`, each `0` or a negated errno (`-ECANCELED`: not reached).
+   */
+  probe(version: number, cipher: number): [number, number, number, number];
+}
+
+/** The record type of what `Channel.receive` returned; `0` if the kernel named none (end of stream). */
+export const receivedType = (result: number): number => Math.trunc(result / 0x1000000);
+export const receivedLength = (result: number): number => result % 0x1000000;
+
+let loaded: NativeBinding | Error | undefined;
+
+/** The addon, or the error that says why this host has none (not Linux, not built). */
+export function loadBinding(): NativeBinding | Error {
+  if (loaded === undefined) {
+    const require = createRequire(import.meta.url);
+    try {
+      const load = require('node-gyp-build') as (root: string) => NativeBinding;
+      loaded = load(fileURLToPath(new URL('../..', import.meta.url)));
+    } catch (error) {
+      loaded = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+  return loaded;
+}
