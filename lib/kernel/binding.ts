@@ -10,7 +10,13 @@ export const Direction = { TX: 1, RX: 2 } as const;
 export type Direction = (typeof Direction)[keyof typeof Direction];
 
 /** Bits of the mask given to a channel's `onReady`: `EPOLLIN`, `EPOLLOUT`, `EPOLLERR`, `EPOLLHUP`, `EPOLLRDHUP`. */
-export const Ready = { READ: 0x1, WRITE: 0x4, ERROR: 0x8, HANGUP: 0x10, PEER_HALF_CLOSED: 0x2000 } as const;
+export const Ready = {
+  READ: 0x1,
+  WRITE: 0x4,
+  ERROR: 0x8,
+  HANGUP: 0x10,
+  PEER_HALF_CLOSED: 0x2000,
+} as const;
 
 /**
  * One connected TCP socket as the addon sees it. It borrows the fd (libuv owns and closes it), is

@@ -1,0 +1,205 @@
+/**
+ * One handshake: node:tls over a RecordTransport, watched by a HandshakeObserver, up to the moment at
+ * which the connection can change hands. It installs nothing: it says that node:tls has stopped reading
+ * exactly behind the handshake and has nothing left to send, or that the connection must stay with it.
+ */
+import * as tls from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+import type { KtlsError } from '../errors.js';
+import type { Channel } from '../kernel/binding.js';
+import { serverFacade, type ConnectionListener } from '../node-private.js';
+import { HandshakeObserver } from './observer.js';
+import { RecordTransport } from './record-transport.js';
+
+/** The socket on whose behalf the handshake runs. */
+export interface HandshakeOwner {
+  readonly allowHalfOpen: boolean;
+  /** Ends the writing side of the TCP connection. */
+  shutdown(callback: (error?: Error | null) => void): void;
+  /**
+   * The peer is verified and node:tls reads no further. Asked once, at once: a refusal leaves the
+   * connection with node:tls.
+   */
+  refuses(handshake: Handshake, tls: TLSSocket): KtlsError | null;
+  /** node:tls is idle on a record boundary: the keys can be installed. */
+  settled(handshake: Handshake, tls: TLSSocket): void;
+  /** The connection stays with node:tls. */
+  refused(tls: TLSSocket, reason: KtlsError): void;
+  /** The handshake, or its TCP connection, is over without success. */
+  failed(error?: Error): void;
+}
+
+type Phase = 'running' | 'settling' | 'over';
+
+export class Handshake {
+  readonly observer: HandshakeObserver;
+  readonly #owner: HandshakeOwner;
+  readonly #transport: RecordTransport;
+  #phase: Phase = 'running';
+  #tls: TLSSocket | null = null;
+  /** node:tls stays in charge: nothing is held back any more. */
+  #released = false;
+  #flushes = 0;
+  #sessionsPending = 0;
+
+  private constructor(owner: HandshakeOwner, isServer: boolean) {
+    this.#owner = owner;
+    this.observer = new HandshakeObserver(isServer);
+    this.#transport = new RecordTransport(
+      {
+        received: (record) => {
+          if (!this.#released) this.observer.received(record);
+        },
+        sent: (chunk) => {
+          this.#flushes++;
+          if (!this.#released) this.observer.sent(chunk);
+        },
+        mayReceive: () => this.#released || !this.observer.receivedAll,
+        flushed: () => this.#settle(),
+      },
+      owner.allowHalfOpen,
+      (callback) => owner.shutdown(callback),
+    );
+    this.#transport.once('close', () => {
+      if (this.#phase !== 'over') this.#fail();
+    });
+    this.#transport.on('error', () => {
+      // node:tls has its own listener and reports it.
+    });
+  }
+
+  /**
+   * @param listener - The server's own 'connection' listener: it makes the TLSSocket, with every option
+   * of the server, and reports failures as 'tlsClientError'.
+   */
+  static accept(
+    owner: HandshakeOwner,
+    server: tls.Server,
+    listener: ConnectionListener,
+  ): Handshake {
+    const handshake = new Handshake(owner, true);
+    const facade = serverFacade(server, {
+      listenerCount: (event) => server.listenerCount(event) + (event === 'keylog' ? 1 : 0),
+      emit: (event, ...args) => handshake.#serverEvent(server, event, args),
+    });
+    listener.call(facade, handshake.#transport);
+    return handshake;
+  }
+
+  /** @param options - Those of `tls.connect`, less what concerns the TCP connection and the consumer. */
+  static connect(owner: HandshakeOwner, options: tls.ConnectionOptions): Handshake {
+    const handshake = new Handshake(owner, false);
+    const socket = tls.connect({ ...options, socket: handshake.#transport });
+    handshake.#tls = socket;
+    socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
+    socket.on('error', (error: Error) => handshake.#fail(error));
+    socket.on('secureConnect', () => handshake.#secure(socket));
+    return handshake;
+  }
+
+  get tls(): TLSSocket | null {
+    return this.#tls;
+  }
+
+  /** The TCP connection stands. */
+  attach(channel: Channel): void {
+    this.#transport.attach(channel);
+  }
+
+  ready(events: number): void {
+    this.#transport.ready(events);
+  }
+
+  /** After the hand-over: frees the TLS object, without a close_notify. */
+  retire(): void {
+    this.#phase = 'over';
+    this.observer.secrets.wipe();
+    this.#transport.retire();
+    // Not on OpenSSL's stack.
+    setImmediate(() => this.#tls?.destroy());
+  }
+
+  /** node:tls keeps the connection. */
+  release(): void {
+    this.#phase = 'over';
+    this.#released = true;
+    this.observer.secrets.wipe();
+    this.#transport.continueReceiving();
+  }
+
+  /** The socket is being destroyed. */
+  abandon(error: Error | null): void {
+    this.#phase = 'over';
+    this.observer.secrets.wipe();
+    if (this.#tls !== null) this.#tls.destroy(error ?? undefined);
+    else this.#transport.destroy();
+  }
+
+  #serverEvent(server: tls.Server, event: string | symbol, args: unknown[]): boolean {
+    switch (event) {
+      case 'keylog': {
+        const [line, socket] = args as [Buffer, TLSSocket];
+        this.#tls = socket;
+        this.observer.keylog(line);
+        break;
+      }
+      case 'secureConnection':
+        this.#secure(args[0] as TLSSocket);
+        return true;
+      case 'newSession': {
+        // node:tls holds its last records back until the listener has stored the session.
+        const [id, session, done] = args as [Buffer, Buffer, () => void];
+        if (server.listenerCount(event) === 0) return false;
+        this.#sessionsPending++;
+        let called = false;
+        return server.emit(event, id, session, () => {
+          done();
+          if (!called) {
+            called = true;
+            this.#sessionsPending--;
+            this.#settle();
+          }
+        });
+      }
+    }
+    return server.emit(event as string, ...args);
+  }
+
+  #secure(socket: TLSSocket): void {
+    this.#tls = socket;
+    if (this.#phase !== 'running') return;
+    const refusal = this.#owner.refuses(this, socket);
+    if (refusal !== null) {
+      this.release();
+      this.#owner.refused(socket, refusal);
+      return;
+    }
+    this.#phase = 'settling';
+    this.#settle();
+  }
+
+  /**
+   * node:tls issues its next write, if it has one, in the immediate that follows the callback of the one
+   * before; so it is idle if a turn of the loop after the last flush has brought none.
+   */
+  #settle(): void {
+    if (this.#phase !== 'settling') return;
+    const flushes = this.#flushes;
+    process.nextTick(() =>
+      setImmediate(() => {
+        if (this.#phase !== 'settling' || flushes !== this.#flushes) return;
+        if (this.#transport.writing || this.#sessionsPending > 0) return;
+        if (!this.observer.onRecordBoundary || !this.observer.sentFinished) return;
+        this.#phase = 'over';
+        this.#owner.settled(this, this.#tls!);
+      }),
+    );
+  }
+
+  #fail(error?: Error): void {
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.observer.secrets.wipe();
+    this.#owner.failed(error);
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Puts a connection under kernel TLS. This file holds the commit point: up to the first key that the
+ * kernel accepts a connection may still go back to node:tls; from there on it is under kernel TLS or it
+ * is dead, and never half in clear.
+ */
+import { KtlsError, errnoError } from '../errors.js';
+import { type CipherSuite } from '../tls/cipher-suites.js';
+import { kernelMaterial } from '../tls/key-schedule.js';
+import { type Channel, Direction } from './binding.js';
+import type { Plan, SendState } from './plan.js';
+
+/** A connection under kernel TLS, in the kernel's terms. */
+export interface Installed {
+  readonly suite: CipherSuite;
+  readonly version: number;
+  /** Where TCP's byte count and the record sequence stood when the kernel took over. */
+  readonly bytesInTcp: number;
+  readonly firstSendSequence: bigint;
+}
+
+/**
+ * Sets both keys.
+ *
+ * @param send - Where node:tls stopped sending; it must be idle on a record boundary.
+ * @returns What was installed, or the refusal if the kernel took nothing: node:tls may go on then.
+ * @throws KtlsError `ERR_KTLS_INSTALL` after the commit point. The connection must be destroyed.
+ */
+export function install(channel: Channel, plan: Plan, send: SendState): Installed | KtlsError {
+  const { suite } = plan;
+  const { version, kernelCipher } = suite;
+  const keys = plan.deriveKeys();
+  try {
+    const bytesInTcp = channel.bytesInTcp();
+    const tx = channel.installKeys(
+      Direction.TX,
+      version,
+      kernelCipher,
+      kernelMaterial(suite, keys.send, send.nextNonce, send.sequence),
+    );
+    if (tx < 0) {
+      const cause = errnoError(tx, 'setsockopt');
+      return new KtlsError('ERR_KTLS_CIPHER', `TLS_TX: ${cause.message}`, cause);
+    }
+
+    // The commit point. What is sent from here on is encrypted by the kernel.
+    const rx = channel.installKeys(
+      Direction.RX,
+      version,
+      kernelCipher,
+      kernelMaterial(suite, keys.receive, peersNonce(suite), plan.receiveSequence),
+    );
+    if (rx < 0) {
+      const cause = errnoError(rx, 'setsockopt');
+      throw new KtlsError('ERR_KTLS_INSTALL', `TLS_RX: ${cause.message}`, cause);
+    }
+    return { suite, version, bytesInTcp, firstSendSequence: send.sequence };
+  } finally {
+    keys.wipe();
+  }
+}
+
+/** The kernel takes the peer's explicit nonces from the records themselves, but wants the field filled. */
+function peersNonce({ explicitNonceLength }: CipherSuite): Buffer | null {
+  return explicitNonceLength > 0 ? Buffer.alloc(explicitNonceLength) : null;
+}

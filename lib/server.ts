@@ -1,0 +1,144 @@
+/** Servers: node:tls's own, whose accepted connections go under kernel TLS. */
+import { Socket } from 'node:net';
+import * as tls from 'node:tls';
+import { decorate } from './decorate.js';
+import { publishRefusal } from './diagnostics.js';
+import { KtlsError } from './errors.js';
+import { type Channel, loadBinding } from './kernel/binding.js';
+import { probe, ulpRefusal } from './kernel/probe.js';
+import * as node from './node-private.js';
+import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
+
+const offloaded = new WeakSet<tls.Server>();
+
+/**
+ * `tls.createServer`, with all its options and events; accepted connections are offloaded.
+ *
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`, and whatever `tls.createServer` throws.
+ */
+export function createServer(
+  options: tls.TlsOptions & OffloadOptions,
+  listener?: (socket: tls.TLSSocket) => void,
+): tls.Server;
+export function createServer(listener?: (socket: tls.TLSSocket) => void): tls.Server;
+export function createServer(
+  options?: (tls.TlsOptions & OffloadOptions) | ((socket: tls.TLSSocket) => void),
+  listener?: (socket: tls.TLSSocket) => void,
+): tls.Server {
+  if (typeof options === 'function') return offload(tls.createServer(options));
+  parseMode(options);
+  return offload(tls.createServer(options ?? {}, listener), options);
+}
+
+/**
+ * Makes an existing `tls.Server`, `https.Server` or `Http2SecureServer` offload the connections that it
+ * accepts from now on. Everything else about the server stays as it is; 'secureConnection' listeners get
+ * an `OffloadedSocket`, or node:tls's own socket where kernel TLS cannot be used.
+ *
+ * With `mode: 'require'` a connection that cannot be offloaded is ended before any application byte, and
+ * reported as 'tlsClientError' with the reason.
+ *
+ * @returns The same server.
+ * @throws KtlsError `ERR_KTLS_NOT_A_TLS_SERVER`, `ERR_KTLS_ALREADY_OFFLOADED`.
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`.
+ */
+export function offload<T extends tls.Server>(server: T, options?: OffloadOptions): T {
+  const mode = parseMode(options);
+  if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
+  if (offloaded.has(server)) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  offloaded.add(server);
+  const original = node.replaceConnectionListener(server, (raw) => {
+    accept(server, original!, raw, mode);
+  });
+  if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
+  return server;
+}
+
+function accept(
+  server: tls.Server,
+  listener: node.ConnectionListener,
+  raw: Socket,
+  mode: OffloadMode,
+): void {
+  const claimed = claim(raw, mode);
+  if (!(claimed instanceof KtlsError)) {
+    secure(server, listener, raw, mode, claimed);
+    return;
+  }
+  publishRefusal({ socket: raw, reason: claimed });
+  if (mode === 'require') {
+    raw.destroy();
+    server.emit('tlsClientError', claimed, raw as tls.TLSSocket);
+    return;
+  }
+  acceptInUserSpace(server, listener, raw, claimed);
+}
+
+interface Claimed {
+  handle: node.TcpHandle;
+  channel: Channel;
+  onReady: { call: (events: number) => void };
+}
+
+/** Attaches the kernel's TLS layer, or says why not; then the accepted socket is untouched. */
+function claim(raw: Socket, mode: OffloadMode): Claimed | KtlsError {
+  if (mode === 'off') return new KtlsError('ERR_KTLS_OFF');
+  const { reason } = probe();
+  if (reason !== null) return reason;
+  const binding = loadBinding();
+  if (binding instanceof Error) return new KtlsError('ERR_KTLS_NO_ADDON', binding.message, binding);
+  const handle = node.plainTcpHandle(raw);
+  if (handle === null) return new KtlsError('ERR_KTLS_NOT_TCP');
+  const onReady: Claimed['onReady'] = { call: () => undefined };
+  const channel = new binding.Channel(handle.fd, (events) => onReady.call(events));
+  const ulp = channel.attachUlp();
+  if (ulp < 0) {
+    channel.close();
+    return ulpRefusal(ulp);
+  }
+  return { handle, channel, onReady };
+}
+
+function secure(
+  server: tls.Server,
+  listener: node.ConnectionListener,
+  raw: Socket,
+  mode: OffloadMode,
+  { handle, channel, onReady }: Claimed,
+): void {
+  node.claimReading(handle);
+  const socket = new OffloadedSocket({
+    key: internal,
+    mode,
+    server,
+    socket: { handle, manualStart: true, allowHalfOpen: raw.allowHalfOpen } as object,
+    secured: () => {
+      if (node.pausesOnConnect(server)) socket.pause();
+      server.emit('secureConnection', socket as unknown as tls.TLSSocket);
+    },
+  });
+  node.shareHandle(raw, socket);
+  onReady.call = (events) => socket.channelReady(events);
+  socket.on('error', (error) => {
+    if (!socket.secureConnecting) return;
+    server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
+  });
+  socket.startServer(server, listener, channel);
+}
+
+function acceptInUserSpace(
+  server: tls.Server,
+  listener: node.ConnectionListener,
+  raw: Socket,
+  reason: KtlsError,
+): void {
+  const facade = node.serverFacade(server, {
+    listenerCount: (event) => server.listenerCount(event),
+    emit(event, ...args) {
+      if (event === 'secureConnection') decorate(args[0] as tls.TLSSocket, reason);
+      return server.emit(event as string, ...args);
+    },
+  });
+  listener.call(facade, raw);
+}

@@ -1,0 +1,111 @@
+/**
+ * What a record that carries no application data means for the connection. It decides and does not act:
+ * the socket sends the alert, ends or goes on.
+ */
+import { KtlsError } from '../errors.js';
+import { AlertDescription, alertError, alertMeaning, parseAlert } from '../tls/alerts.js';
+import { ContentType, ProtocolVersion } from '../tls/constants.js';
+import { type PostHandshakeMessage, PostHandshakeParser } from '../tls/post-handshake.js';
+
+/** `alert` is the description of the fatal alert to send to the peer, if any. */
+export type Verdict =
+  | { kind: 'continue' }
+  | { kind: 'closeNotify' }
+  | { kind: 'warn'; alert: number }
+  | { kind: 'fail'; error: Error; alert: number | null };
+
+const CONTINUE: Verdict = { kind: 'continue' };
+
+/**
+ * Records without data that may come in a row. OpenSSL allows 5 warning alerts and 32 empty records;
+ * a server may send a handful of tickets.
+ */
+const MOST_IN_A_ROW = 64;
+
+const fail = (error: Error, alert: number | null): Verdict => ({ kind: 'fail', error, alert });
+
+export class ControlRecords {
+  readonly #isServer: boolean;
+  readonly #version: number;
+  readonly #parser = new PostHandshakeParser();
+  #inARow = 0;
+
+  constructor(isServer: boolean, version: number) {
+    this.#isServer = isServer;
+    this.#version = version;
+  }
+
+  /** Application data came: a run of control records is over. */
+  dataArrived(): Verdict {
+    this.#inARow = 0;
+    return this.#parser.pending ? unexpected('data within a handshake message') : CONTINUE;
+  }
+
+  judge(type: number, payload: Buffer): Verdict {
+    if (++this.#inARow > MOST_IN_A_ROW) {
+      return fail(new KtlsError('ERR_KTLS_RECORD_FLOOD'), AlertDescription.unexpectedMessage);
+    }
+    switch (type) {
+      case ContentType.alert:
+        return this.#alert(payload);
+      case ContentType.handshake:
+        return this.#handshake(payload);
+      default:
+        return unexpected(`record type ${type}`);
+    }
+  }
+
+  #alert(payload: Buffer): Verdict {
+    const alert = parseAlert(payload);
+    if (alert === null) {
+      const error = new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', 'malformed alert');
+      return fail(error, AlertDescription.decodeError);
+    }
+    switch (alertMeaning(this.#version, alert)) {
+      case 'close-notify':
+        return { kind: 'closeNotify' };
+      case 'ignored':
+        return CONTINUE;
+      case 'fatal':
+        return fail(alertError(alert.level, alert.description), null);
+    }
+  }
+
+  #handshake(payload: Buffer): Verdict {
+    let verdict = CONTINUE;
+    for (const message of this.#parser.push(payload)) {
+      verdict = this.#message(message);
+      if (verdict.kind === 'fail') break;
+    }
+    return verdict;
+  }
+
+  #message(message: PostHandshakeMessage): Verdict {
+    const tls13 = this.#version === ProtocolVersion.TLS13;
+    switch (message.kind) {
+      case 'key-update':
+        if (!tls13) return unexpected(message.kind);
+        return fail(new KtlsError('ERR_KTLS_KEY_UPDATE'), AlertDescription.internalError);
+      case 'new-session-ticket':
+        return tls13 && !this.#isServer ? CONTINUE : unexpected(message.kind);
+      case 'hello-request':
+      case 'client-hello':
+        // RFC 5246 section 7.4.1.1: a renegotiation may be declined with this warning.
+        if (tls13 || this.#isServer !== (message.kind === 'client-hello')) {
+          return unexpected(message.kind);
+        }
+        return { kind: 'warn', alert: AlertDescription.noRenegotiation };
+      case 'invalid':
+        return fail(new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', message.detail), message.alert);
+      case 'unexpected':
+        return unexpected(`handshake message ${message.type}`);
+    }
+  }
+}
+
+function unexpected(what: string): Verdict {
+  return fail(
+    new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', what),
+    AlertDescription.unexpectedMessage,
+  );
+}

@@ -1,0 +1,29 @@
+/** How a secured socket moves its bytes: through the kernel, or through node:tls. */
+
+export type WriteCallback = (error?: Error | null) => void;
+
+/** As `Writable._writev` has them. */
+export interface Chunk {
+  chunk: Buffer | string;
+  encoding: BufferEncoding;
+}
+
+export interface DataPath {
+  /** The consumer wants data. */
+  read(): void;
+  write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
+  writev(chunks: Chunk[], callback: WriteCallback): void;
+  /** Ends the writing side, close_notify included, with nothing lost. */
+  finish(callback: WriteCallback): void;
+  /** The socket is being destroyed; the handle is still open. */
+  close(error: Error | null): void;
+}
+
+/** What a path asks of the socket it serves. */
+export interface PathOwner {
+  /** Gives data to the consumer; `false` asks for a pause. */
+  deliver(chunk: Buffer): boolean;
+  /** The peer will send no more. */
+  deliverEnd(closeNotify: boolean): void;
+  destroy(error?: Error): void;
+}

@@ -1,0 +1,151 @@
+/**
+ * The data path of a connection under kernel TLS: libuv writes to the untouched handle, the receiver
+ * reads, control records are judged and acted upon here.
+ */
+import { constants } from 'node:os';
+import { KtlsError, errnoError } from '../errors.js';
+import { type Channel, Ready } from '../kernel/binding.js';
+import type { Installed } from '../kernel/install.js';
+import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
+import { ContentType } from '../tls/constants.js';
+import { Closing } from './closing.js';
+import { ControlRecords, type Verdict } from './control-records.js';
+import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
+import { Receiver } from './receiver.js';
+
+const { EBADMSG, EINVAL, EMSGSIZE } = constants.errno;
+
+export interface KernelPathOwner extends PathOwner {
+  /** What `net.Socket` itself does with the handle. */
+  readonly handle: {
+    write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
+    writev(chunks: Chunk[], callback: WriteCallback): void;
+    /** Sends FIN. */
+    shutdown(callback: WriteCallback): void;
+    /** Plaintext bytes written so far. */
+    bytesWritten(): number;
+  };
+  waiting(waits: boolean): void;
+}
+
+export class KernelPath implements DataPath {
+  readonly #channel: Channel;
+  readonly #installed: Installed;
+  readonly #owner: KernelPathOwner;
+  readonly #receiver: Receiver;
+  readonly #control: ControlRecords;
+  #alertBytes = 0;
+  #closing: Closing | null = null;
+
+  constructor(channel: Channel, installed: Installed, isServer: boolean, owner: KernelPathOwner) {
+    this.#channel = channel;
+    this.#installed = installed;
+    this.#owner = owner;
+    this.#control = new ControlRecords(isServer, installed.version);
+    this.#receiver = new Receiver(channel, {
+      data: (chunk) => {
+        const verdict = this.#control.dataArrived();
+        if (verdict.kind === 'continue') return owner.deliver(chunk);
+        this.#act(verdict);
+        return false;
+      },
+      control: (type, payload) => this.#act(this.#control.judge(type, payload)),
+      end: () => owner.deliverEnd(false),
+      failed: (result) => this.#receiveFailed(result),
+      waiting: (waits) => owner.waiting(waits),
+    });
+  }
+
+  read(): void {
+    this.#receiver.start();
+  }
+
+  ready(events: number): void {
+    if (events & Ready.WRITE) this.#closing?.advance();
+    if (events & ~Ready.WRITE) this.#receiver.ready();
+  }
+
+  write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
+    this.#owner.handle.write(chunk, encoding, callback);
+  }
+
+  writev(chunks: Chunk[], callback: WriteCallback): void {
+    this.#owner.handle.writev(chunks, callback);
+  }
+
+  finish(callback: WriteCallback): void {
+    this.#closing = new Closing(
+      this.#channel,
+      this.#installed,
+      () => this.#owner.handle.bytesWritten() + this.#alertBytes,
+      (error) => {
+        if (error === null) this.#owner.handle.shutdown(callback);
+        else callback(error);
+      },
+    );
+    this.#closing.advance();
+  }
+
+  close(): void {
+    this.#receiver.stop();
+    this.#closing?.cancel();
+  }
+
+  #act(verdict: Verdict): void {
+    switch (verdict.kind) {
+      case 'continue':
+        break;
+      case 'closeNotify':
+        this.#receiver.stop();
+        this.#owner.deliverEnd(true);
+        break;
+      case 'warn':
+        this.#sendAlert(AlertLevel.warning, verdict.alert);
+        break;
+      case 'fail':
+        this.#receiver.stop();
+        if (verdict.alert !== null) this.#sendAlert(AlertLevel.fatal, verdict.alert);
+        this.#owner.destroy(verdict.error);
+    }
+  }
+
+  /** The kernel's errno as TLS means it (net/tls/tls_sw.c, tls_strp.c). */
+  #receiveFailed(result: number): void {
+    const cause = errnoError(result, 'recvmsg');
+    switch (-result) {
+      case EBADMSG:
+        this.#end(
+          new KtlsError('ERR_KTLS_BAD_RECORD', undefined, cause),
+          AlertDescription.badRecordMac,
+        );
+        break;
+      case EMSGSIZE:
+        this.#end(
+          new KtlsError('ERR_KTLS_RECORD_OVERFLOW', undefined, cause),
+          AlertDescription.recordOverflow,
+        );
+        break;
+      case EINVAL:
+        this.#end(
+          new KtlsError('ERR_KTLS_RECORD_VERSION', undefined, cause),
+          AlertDescription.protocolVersion,
+        );
+        break;
+      default:
+        this.#owner.destroy(errnoError(result, 'read'));
+    }
+  }
+
+  #end(error: KtlsError, alert: number): void {
+    // The error is sticky, and would fail the alert, until SO_ERROR has been read.
+    this.#channel.takeError();
+    this.#sendAlert(AlertLevel.fatal, alert);
+    this.#owner.destroy(error);
+  }
+
+  /** As far as the send buffer allows: an alert is a courtesy. */
+  #sendAlert(level: number, description: number): void {
+    const sent = this.#channel.sendRecord(ContentType.alert, buildAlert(level, description));
+    if (sent > 0) this.#alertBytes += sent;
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * `OffloadedSocket`: a `net.Socket` whose bytes the kernel encrypts. From the outside it is a TLS socket;
+ * inside it is the TCP connection itself, which no byte of the application can reach before the keys are
+ * installed: until then it has no data path, and writes wait.
+ */
+import { Socket } from 'node:net';
+import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
+import type {
+  CipherNameAndProtocol,
+  ConnectionOptions,
+  DetailedPeerCertificate,
+  PeerCertificate,
+  Server,
+  TLSSocket,
+} from 'node:tls';
+import { publishOffload, publishRefusal } from '../diagnostics.js';
+import { KtlsError } from '../errors.js';
+import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
+import { type Negotiated, snapshot } from '../handshake/negotiated.js';
+import { type Channel, loadBinding } from '../kernel/binding.js';
+import { install } from '../kernel/install.js';
+import { type Plan, plan } from '../kernel/plan.js';
+import { ulpRefusal } from '../kernel/probe.js';
+import * as node from '../node-private.js';
+import type { OffloadMode } from '../options.js';
+import type { Chunk, DataPath, WriteCallback } from './data-path.js';
+import { KernelPath } from './kernel-path.js';
+import { type OffloadState, kernelState, pendingState, refusedState } from './offload-state.js';
+import { discardReceived } from './receiver.js';
+import { UserSpacePath } from './user-space-path.js';
+
+/** Only this library makes these sockets. */
+export const internal = Symbol('ktls.internal');
+
+export interface OffloadedSocketInit {
+  key: typeof internal;
+  mode: OffloadMode;
+  socket: SocketConstructorOpts & { manualStart?: boolean; highWaterMark?: number };
+  /** Receives into the caller's own buffer, as in `net.connect`. */
+  onread?: OnReadOpts | undefined;
+  /** The server that accepted the connection; `undefined` on a client. */
+  server?: Server;
+  /** The connection is secured: its events are emitted from here. */
+  secured: (socket: OffloadedSocket) => void;
+}
+
+export class OffloadedSocket extends Socket {
+  /** Always true, as on every TLS socket of Node. */
+  readonly encrypted = true;
+  /** Whether the peer's certificate was verified. */
+  authorized = false;
+  /** Why it was not. */
+  authorizationError: Error | null = null;
+  /** The protocol chosen by ALPN; `false` if none was, `null` before the handshake is done. */
+  alpnProtocol: string | false | null = null;
+  /** The server name of SNI. */
+  servername: string | false | null = null;
+  /** True until the connection is secured. */
+  secureConnecting = true;
+  /**
+   * Whether the peer's close_notify arrived: after 'end', `false` means that the stream may have been
+   * truncated (RFC 8446 section 6.1).
+   */
+  closeNotifyReceived = false;
+  /** The server that accepted the connection. */
+  declare readonly server?: Server;
+
+  readonly #init: OffloadedSocketInit;
+  #channel: Channel | null = null;
+  #handshake: Handshake | null = null;
+  #plan: Plan | null = null;
+  #refusal: KtlsError | null = null;
+  #path: DataPath | null = null;
+  #negotiated: Negotiated | null = null;
+  #offload: OffloadState = pendingState;
+  #received = 0;
+  #waiting = true;
+  #referenced = true;
+  #readWanted = false;
+  #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
+
+  /** @internal */
+  constructor(init: OffloadedSocketInit) {
+    const { key, socket, server } = init;
+    if (key !== internal) {
+      throw Object.assign(new TypeError('Illegal constructor'), {
+        code: 'ERR_ILLEGAL_CONSTRUCTOR',
+      });
+    }
+    super(socket);
+    this.#init = init;
+    if (server !== undefined) this.server = server;
+    // Accessors of the prototype in Node, properties in its types.
+    Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
+    node.setConnecting(this, true);
+  }
+
+  /** What the kernel does for this connection. Frozen; asked of the kernel when first read. */
+  get offload(): OffloadState {
+    if (this.#offload === pendingState && this.#path instanceof KernelPath) {
+      this.#offload = kernelState(this.#channel!, this.#negotiated!);
+    }
+    return this.#offload;
+  }
+
+  getProtocol(): string | null {
+    return this.#negotiated?.protocol ?? this.#handshake?.tls?.getProtocol() ?? null;
+  }
+
+  getCipher(): CipherNameAndProtocol {
+    return this.#negotiated?.cipher ?? this.#handshake!.tls!.getCipher();
+  }
+
+  getPeerCertificate(detailed: true): DetailedPeerCertificate;
+  getPeerCertificate(detailed?: false): PeerCertificate;
+  getPeerCertificate(detailed?: boolean): PeerCertificate | DetailedPeerCertificate;
+  getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
+    const certificate = this.#negotiated?.peerCertificate ?? ({} as PeerCertificate);
+    if (detailed) return certificate;
+    const { issuerCertificate: _, ...plain } = certificate as DetailedPeerCertificate;
+    return plain;
+  }
+
+  isSessionReused(): boolean {
+    return this.#negotiated?.sessionReused ?? false;
+  }
+
+  // --- The handshake ---
+
+  /** @internal Client: the TCP connection is made by `connect`; node:tls is ready when it stands. */
+  startClient(options: ConnectionOptions): void {
+    this.#handshake = Handshake.connect(this.#handshakeOwner(), options);
+  }
+
+  /** @internal Server: the handle is there, and the TLS layer attached to it. */
+  startServer(server: Server, listener: node.ConnectionListener, channel: Channel): void {
+    this.#channel = channel;
+    this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
+    this.#attach(channel);
+  }
+
+  /** @internal The events of a channel go to whoever is at work. */
+  channelReady(events: number): void {
+    if (this.#path instanceof KernelPath) this.#path.ready(events);
+    else this.#handshake?.ready(events);
+  }
+
+  /** The TCP connection's own 'connect' is not ours: that one says that data may flow. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (this.#path === null && (event === 'connect' || event === 'ready')) {
+      if (event === 'connect') this.#tcpConnected();
+      return true;
+    }
+    return super.emit(event, ...args);
+  }
+
+  #tcpConnected(): void {
+    node.setConnecting(this, true);
+    const handle = node.handleOf(this);
+    const binding = loadBinding();
+    if (handle === null || binding instanceof Error || this.#handshake === null) return;
+    const channel = new binding.Channel(handle.fd, (events) => this.channelReady(events));
+    this.#channel = channel;
+    node.claimReading(handle);
+    const ulp = channel.attachUlp();
+    if (ulp < 0) this.#refusal = ulpRefusal(ulp);
+    this.#attach(channel);
+  }
+
+  #attach(channel: Channel): void {
+    node.beforeClose(node.handleOf(this)!, () => channel.close());
+    this.#updateReference();
+    this.#handshake!.attach(channel);
+  }
+
+  #handshakeOwner(): HandshakeOwner {
+    return {
+      allowHalfOpen: this.allowHalfOpen,
+      shutdown: (callback) => super._final(callback),
+      refuses: (handshake, tls) => this.#refuses(handshake, tls),
+      refused: (tls, reason) => this.#refused(tls, reason),
+      settled: (handshake, tls) => this.#settled(handshake, tls),
+      failed: (error) => this.destroy(error),
+    };
+  }
+
+  #refuses({ observer }: Handshake, tls: TLSSocket): KtlsError | null {
+    if (this.#refusal !== null) return this.#refusal;
+    const { isServer, secrets, serverRandom, receiveSequence } = observer;
+    const planned = plan({
+      isServer,
+      protocol: tls.getProtocol(),
+      cipher: tls.getCipher().name,
+      secrets,
+      serverRandom,
+      receiveSequence,
+    });
+    if (planned instanceof KtlsError) return planned;
+    this.#plan = planned;
+    return null;
+  }
+
+  #settled(handshake: Handshake, tls: TLSSocket): void {
+    const channel = this.#channel!;
+    let installed;
+    try {
+      installed = install(channel, this.#plan!, handshake.observer.sendState);
+    } catch (error) {
+      this.destroy(error as KtlsError);
+      return;
+    }
+    if (installed instanceof KtlsError) {
+      handshake.release();
+      this.#refused(tls, installed);
+      return;
+    }
+    const negotiated = snapshot(tls);
+    handshake.retire();
+    this.#handshake = null;
+    const path = new KernelPath(channel, installed, handshake.observer.isServer, {
+      ...this.#pathOwner(),
+      handle: {
+        write: (chunk, encoding, callback) => super._write(chunk, encoding, callback),
+        writev: (chunks, callback) => super._writev!(chunks, callback),
+        shutdown: (callback) => super._final(callback),
+        bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
+      },
+      waiting: (waits) => {
+        this.#waiting = waits;
+        this.#updateReference();
+      },
+    });
+    this.#secured(negotiated, path);
+    const { protocol, cipher } = negotiated;
+    publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
+  }
+
+  #refused(tls: TLSSocket, reason: KtlsError): void {
+    publishRefusal({ socket: this, reason });
+    if (this.#init.mode === 'require') {
+      this.destroy(reason);
+      return;
+    }
+    const negotiated = snapshot(tls);
+    this.#offload = refusedState(reason, negotiated);
+    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
+  }
+
+  #secured(negotiated: Negotiated, path: DataPath): void {
+    this.#negotiated = negotiated;
+    this.authorized = negotiated.authorized;
+    this.authorizationError = negotiated.authorizationError;
+    this.alpnProtocol = negotiated.alpnProtocol;
+    this.servername = negotiated.servername;
+    this.secureConnecting = false;
+    node.setConnecting(this, false);
+    this.#path = path;
+
+    const held = this.#held;
+    this.#held = null;
+    held?.write(path);
+    this.#init.secured(this);
+    if (this.destroyed) return;
+    // As net.Socket does once it is connected: reading starts even before anybody listens.
+    if (this.#readWanted) path.read();
+    else if (!this.isPaused()) this.read(0);
+  }
+
+  // --- The stream ---
+
+  #pathOwner() {
+    return {
+      deliver: (chunk: Buffer) => this.#deliver(chunk),
+      deliverEnd: (closeNotify: boolean) => {
+        this.closeNotifyReceived = closeNotify;
+        this.push(null);
+        this.read(0);
+      },
+      destroy: (error?: Error) => void this.destroy(error),
+    };
+  }
+
+  #deliver(chunk: Buffer): boolean {
+    this.#received += chunk.length;
+    node.touchTimeout(this);
+    const { onread } = this.#init;
+    if (onread === undefined) return this.push(chunk);
+    let more = true;
+    for (let offset = 0; offset < chunk.length;) {
+      const target = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+      const part = chunk.subarray(offset, offset + target.length);
+      target.set(part);
+      offset += part.length;
+      more = onread.callback(part.length, target);
+    }
+    return more;
+  }
+
+  override _read(): void {
+    this.#readWanted = true;
+    this.#path?.read();
+  }
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
+    this.#whenSecured((path) => path.write(chunk, encoding, callback), callback);
+  }
+
+  override _writev(chunks: Chunk[], callback: WriteCallback): void {
+    this.#whenSecured((path) => path.writev(chunks, callback), callback);
+  }
+
+  override _final(callback: WriteCallback): void {
+    this.#whenSecured((path) => path.finish(callback), callback);
+  }
+
+  /** A Writable has one of these under way at most, so there is one place to hold it. */
+  #whenSecured(write: (path: DataPath) => void, callback: WriteCallback): void {
+    if (this.#path !== null) write(this.#path);
+    else this.#held = { write, callback };
+  }
+
+  override _destroy(error: Error | null, callback: WriteCallback): void {
+    const channel = this.#channel;
+    this.#path?.close(error);
+    this.#handshake?.abandon(error);
+    if (channel !== null) {
+      discardReceived(channel);
+      channel.close();
+    }
+    const held = this.#held;
+    this.#held = null;
+    held?.callback(error ?? new KtlsError('ERR_KTLS_CLOSED'));
+    super._destroy(error, callback);
+  }
+
+  override ref(): this {
+    this.#referenced = true;
+    this.#updateReference();
+    return super.ref();
+  }
+
+  override unref(): this {
+    this.#referenced = false;
+    this.#updateReference();
+    return super.unref();
+  }
+
+  #updateReference(): void {
+    if (this.#referenced && this.#waiting) this.#channel?.ref();
+    else this.#channel?.unref();
+  }
+}

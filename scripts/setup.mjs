@@ -1,0 +1,87 @@
+/**
+ * Everything a fresh Debian machine with Node and npm needs to build, test and demonstrate this package:
+ * the compiler, the npm packages, the addon, the JavaScript. Each step is skipped when it is up to date.
+ * Plain JavaScript without imports from npm, because it runs before anything is installed.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+
+/** The Debian package that has each program the set-up, the tests and the demonstration call. */
+const programs = {
+  python3: 'python3',
+  make: 'make',
+  'g++': 'g++',
+  openssl: 'openssl',
+  curl: 'curl',
+};
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 2, 2] });
+  if (error) throw error;
+  if (status !== 0) {
+    console.error(`ktls setup: ${command} ${args.join(' ')} failed`);
+    process.exit(1);
+  }
+}
+
+function onPath(program) {
+  return process.env.PATH.split(':').some((folder) => existsSync(join(folder, program)));
+}
+
+function installPrograms() {
+  const missing = Object.keys(programs).filter((program) => !onPath(program));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((program) => programs[program]))];
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  if (process.platform !== 'linux' || !onPath('apt-get') || process.getuid() !== 0) {
+    console.error(
+      `ktls setup: missing ${missing.join(', ')}; install them, on Debian as root with`,
+    );
+    console.error(`  ${command}`);
+    process.exit(1);
+  }
+  console.error(`ktls setup: installing ${packages.join(' ')}`);
+  run('apt-get', ['update', '-qq']);
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages]);
+}
+
+/** The newest modification time below the paths, in milliseconds; 0 if there is nothing. */
+function newest(paths, extension) {
+  let time = 0;
+  for (const path of paths) {
+    if (!existsSync(path)) continue;
+    const stat = statSync(path);
+    if (!stat.isDirectory()) time = Math.max(time, stat.mtimeMs);
+    else {
+      const below = readdirSync(path, { recursive: true })
+        .filter((name) => name.endsWith(extension))
+        .map((name) => join(path, name));
+      time = Math.max(time, ...below.map((file) => statSync(file).mtimeMs));
+    }
+  }
+  return time;
+}
+
+function installPackages() {
+  if (newest(['node_modules/.package-lock.json']) >= newest(['package-lock.json'])) return;
+  console.error('ktls setup: npm ci');
+  // The addon is built below, where a failure is an error.
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
+}
+
+function compile(project, sources, output) {
+  if (newest([output], '.js') >= newest([...sources, project, 'tsconfig.json'], '.ts')) return;
+  console.error(`ktls setup: tsc -p ${project}`);
+  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project]);
+}
+
+installPrograms();
+installPackages();
+run(process.execPath, ['scripts/install.cjs', '--build']);
+compile('tsconfig.build.json', ['lib'], 'dist');
+compile('tsconfig.tools.json', ['vm', 'scripts', 'examples'], 'out');

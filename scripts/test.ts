@@ -1,0 +1,117 @@
+/**
+ * `npm test`: unit and loopback tests on this host, then the tests that need kernel TLS on every kernel
+ * of `KTLS_KERNELS` (default `trixie`), in a VM, or natively where this host's kernel has TLS and no
+ * kernel is named. Adds everything up in the last line.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { runInVm } from '../vm/run.js';
+
+interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const HOST_TESTS = ['test/unit', 'test/loopback'];
+const KERNEL_TESTS = ['test/kernel', 'test/interop', 'test/lifecycle'];
+
+const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+
+/** Passes output through and remembers the tally lines in it. */
+class TallyReader {
+  #line = '';
+  found = false;
+
+  read(chunk: Buffer): void {
+    process.stdout.write(chunk);
+    const lines = (this.#line + chunk.toString('latin1')).split('\n');
+    this.#line = lines.pop() ?? '';
+    for (const line of lines) {
+      const json = /^ktls-tally (\{.*\})/.exec(line)?.[1];
+      if (json === undefined) continue;
+      this.found = true;
+      const tally = JSON.parse(json) as Tally;
+      total.passed += tally.passed;
+      total.failed += tally.failed;
+      total.skipped += tally.skipped;
+    }
+  }
+}
+
+/** A run that ended badly and has no failed test to show for it counts as one. */
+function settle(name: string, reader: TallyReader, failedBefore: number, status: number): void {
+  if (reader.found && (status === 0 || total.failed > failedBefore)) return;
+  console.log(
+    `${name}: exit status ${status} and ${reader.found ? 'no failed test' : 'no result'}`,
+  );
+  total.failed++;
+}
+
+async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  console.log(`\n== ${name}`);
+  const reader = new TallyReader();
+  const { failed } = total;
+  const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...paths], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  child.stdout.on('data', (chunk: Buffer) => reader.read(chunk));
+  const status = await new Promise<number>((resolve) => {
+    child.on('close', (code) => resolve(code ?? 1));
+  });
+  settle(name, reader, failed, status);
+}
+
+async function onKernel(kernel: string, node: string | undefined): Promise<void> {
+  const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}`;
+  console.log(`\n== ${name}`);
+  const reader = new TallyReader();
+  const { failed } = total;
+  try {
+    const { status } = await runInVm({
+      kernel,
+      ...(node === undefined ? {} : { node }),
+      command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths()],
+      env: { KTLS_EXPECTED: '1' },
+      timeoutSeconds: 1800,
+      onOutput: (chunk: Buffer) => reader.read(chunk),
+    });
+    settle(name, reader, failed, status);
+  } catch (error) {
+    console.log(error instanceof Error ? error.message : error);
+    total.failed++;
+  }
+}
+
+function paths(): string[] {
+  const filter = process.argv.slice(2);
+  return filter.length > 0 ? filter : KERNEL_TESTS;
+}
+
+function hostHasKernelTls(): boolean {
+  try {
+    return readFileSync('/proc/sys/net/ipv4/tcp_available_ulp', 'latin1').includes('tls');
+  } catch {
+    return false;
+  }
+}
+
+const list = (value: string | undefined): string[] => value?.split(',').filter(Boolean) ?? [];
+const kernels = list(process.env['KTLS_KERNELS']);
+const nodes = list(process.env['KTLS_NODES']);
+
+console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
+if (process.argv.length === 2) await onHost('host', HOST_TESTS, {});
+if (kernels.length === 0 && hostHasKernelTls()) {
+  await onHost('host, kernel TLS', paths(), { KTLS_EXPECTED: '1' });
+} else {
+  for (const kernel of kernels.length > 0 ? kernels : ['trixie']) {
+    for (const node of nodes.length > 0 ? nodes : [undefined]) await onKernel(kernel, node);
+  }
+}
+
+const { passed, failed, skipped } = total;
+console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -1,0 +1,171 @@
+/** The hand-over is exact whatever the handshake looked like. */
+import { constants } from 'node:crypto';
+import { once } from 'node:events';
+import * as tls from 'node:tls';
+import { expect, it } from 'vitest';
+import { stats } from '../../lib/index.js';
+import { clientCertificate, ecdsaCertificate } from '../support/certificates.js';
+import {
+  type PairOptions,
+  type Side,
+  connectPair,
+  connectTo,
+  exchange,
+  isOffloaded,
+  listen,
+  readExactly,
+} from '../support/connection.js';
+import { describeKernel } from '../support/kernel.js';
+import { tap } from '../support/wire.js';
+
+const versions = ['TLSv1.2', 'TLSv1.3'] as const;
+const roles: [server: Side, client: Side][] = [
+  ['ktls', 'node'],
+  ['node', 'ktls'],
+  ['ktls', 'ktls'],
+];
+
+function forEachRole(
+  name: string,
+  only: readonly (typeof versions)[number][],
+  body: (context: {
+    version: (typeof versions)[number];
+    options: PairOptions;
+    limits: { minVersion: 'TLSv1.2' | 'TLSv1.3'; maxVersion: 'TLSv1.2' | 'TLSv1.3' };
+  }) => Promise<void>,
+): void {
+  for (const version of only) {
+    for (const [server, client] of roles) {
+      it(`${name}: ${version}, ${server} server, ${client} client`, async () => {
+        const errors = stats()!['TlsDecryptError'];
+        const limits = { minVersion: version, maxVersion: version };
+        await body({ version, options: { server, client }, limits });
+        expect(stats()!['TlsDecryptError']).toBe(errors);
+      });
+    }
+  }
+}
+
+async function expectWorks(options: PairOptions): Promise<void> {
+  await using pair = await connectPair(options);
+  expect(await exchange(pair, 50_000)).toBe(true);
+  if (options.server === 'ktls') expect(isOffloaded(pair.server)).toBe(true);
+  if (options.client === 'ktls') expect(isOffloaded(pair.client)).toBe(true);
+}
+
+describeKernel('the hand-over after', () => {
+  forEachRole('a full handshake', versions, async ({ options, limits }) => {
+    await expectWorks({ ...options, serverOptions: limits, clientOptions: limits });
+  });
+
+  forEachRole('a resumed session', versions, async ({ options, limits }) => {
+    for (const secureOptions of [0, constants.SSL_OP_NO_TICKET]) {
+      const { listener, port } = await listen(options.server!, { ...limits, secureOptions });
+      listener.on('secureConnection', (socket: tls.TLSSocket) => socket.end('done'));
+      // The session comes from node:tls: this client only has to resume it.
+      const first = tls.connect({ port, rejectUnauthorized: false, ...limits });
+      let session: Buffer | undefined;
+      first.on('session', (newest: Buffer) => (session = newest));
+      first.resume();
+      await once(first, 'close');
+      expect(session).toBeDefined();
+      listener.removeAllListeners('secureConnection');
+
+      const accepted = once(listener, 'secureConnection') as Promise<[tls.TLSSocket]>;
+      const client = connectTo(port, options.client!, { ...limits, session: session! });
+      await once(client, 'secureConnect');
+      const [server] = await accepted;
+      expect(client.isSessionReused()).toBe(true);
+      expect(await exchange({ server, client }, 20_000)).toBe(true);
+      client.destroy();
+      listener.close();
+      await once(listener, 'close');
+    }
+  });
+
+  forEachRole('an external PSK', versions, async ({ options, limits }) => {
+    const psk = Buffer.alloc(32, 9);
+    const ciphers =
+      limits.minVersion === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'PSK-AES128-GCM-SHA256';
+    await expectWorks({
+      ...options,
+      serverOptions: { ...limits, ciphers, pskCallback: () => psk },
+      clientOptions: {
+        ...limits,
+        ciphers,
+        pskCallback: () => ({ psk, identity: 'somebody' }),
+        checkServerIdentity: () => undefined,
+      },
+    });
+  });
+
+  forEachRole('a HelloRetryRequest', ['TLSv1.3'], async ({ options, limits }) => {
+    await expectWorks({
+      ...options,
+      serverOptions: { ...limits, ecdhCurve: 'P-384' },
+      clientOptions: { ...limits, ecdhCurve: 'P-256:P-384' },
+    });
+  });
+
+  for (const bits of [2048, 4096]) {
+    forEachRole(`a client certificate of ${bits} bits`, versions, async ({ options, limits }) => {
+      const { key, cert } = clientCertificate(bits);
+      await expectWorks({
+        ...options,
+        serverOptions: { ...limits, requestCert: true, rejectUnauthorized: true, ca: cert },
+        clientOptions: { ...limits, key, cert },
+      });
+    });
+  }
+
+  forEachRole('an asynchronous SNICallback', versions, async ({ options, limits }) => {
+    const context = tls.createSecureContext(ecdsaCertificate());
+    await expectWorks({
+      ...options,
+      serverOptions: {
+        ...limits,
+        SNICallback: (_name, done) => setTimeout(() => done(null, context), 20),
+      },
+      clientOptions: { ...limits, servername: 'localhost' },
+    });
+  });
+
+  forEachRole('slow newSession listeners', versions, async ({ options, limits }) => {
+    const { listener, port } = await listen(options.server!, limits);
+    listener.on('newSession', (_id, _session, done: () => void) => setTimeout(done, 30));
+    const accepted = once(listener, 'secureConnection') as Promise<[tls.TLSSocket]>;
+    const client = connectTo(port, options.client!, limits);
+    await once(client, 'secureConnect');
+    const [server] = await accepted;
+    expect(await exchange({ server, client }, 20_000)).toBe(true);
+    client.destroy();
+    listener.close();
+    await once(listener, 'close');
+  });
+
+  forEachRole('a big ClientHello', versions, async ({ options, limits }) => {
+    const names = Array.from({ length: 60 }, (_, i) => `protocol-${i}`.padEnd(200, 'x'));
+    await expectWorks({
+      ...options,
+      serverOptions: { ...limits, ALPNProtocols: [names[59]!] },
+      clientOptions: { ...limits, ALPNProtocols: names },
+    });
+  });
+
+  forEachRole('one byte at a time', versions, async ({ options, limits }) => {
+    const { listener, port } = await listen(options.server!, limits);
+    const wire = await tap(port, { dribble: true });
+    const accepted = once(listener, 'secureConnection') as Promise<[tls.TLSSocket]>;
+    const client = connectTo(wire.port, options.client!, limits);
+    client.write('early');
+    await once(client, 'secureConnect');
+    const [server] = await accepted;
+    server.write('answer');
+    expect((await readExactly(server, 5)).toString()).toBe('early');
+    expect((await readExactly(client, 6)).toString()).toBe('answer');
+    client.destroy();
+    await wire.close();
+    listener.close();
+    await once(listener, 'close');
+  });
+});
