@@ -3,7 +3,7 @@ import type { OnReadOpts, TcpNetConnectOpts } from 'node:net';
 import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
 import { KtlsError } from './errors.js';
-import { probe } from './kernel/probe.js';
+import { kernelRefusal } from './kernel/probe.js';
 import { type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
@@ -95,7 +95,7 @@ function refusalBefore(options: ConnectOptions, off: boolean): KtlsError | null 
   if (off) return new KtlsError('ERR_KTLS_OFF');
   if (options.socket !== undefined) return new KtlsError('ERR_KTLS_NOT_TCP', "option 'socket'");
   if (options.path !== undefined) return new KtlsError('ERR_KTLS_NOT_TCP', "option 'path'");
-  return probe().reason;
+  return kernelRefusal();
 }
 
 /** The signatures of `tls.connect`: `(options)`, `(port[, host][, options])`, each with a callback. */

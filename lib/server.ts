@@ -5,7 +5,7 @@ import { decorate } from './decorate.js';
 import { publishRefusal } from './diagnostics.js';
 import { KtlsError } from './errors.js';
 import { type Channel, loadBinding } from './kernel/binding.js';
-import { probe, ulpRefusal } from './kernel/probe.js';
+import { kernelRefusal, ulpRefusal } from './kernel/probe.js';
 import * as node from './node-private.js';
 import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
@@ -84,8 +84,8 @@ interface Claimed {
 /** Attaches the kernel's TLS layer, or says why not; then the accepted socket is untouched. */
 function claim(raw: Socket, mode: OffloadMode): Claimed | KtlsError {
   if (mode === 'off') return new KtlsError('ERR_KTLS_OFF');
-  const { reason } = probe();
-  if (reason !== null) return reason;
+  const refusal = kernelRefusal();
+  if (refusal !== null) return refusal;
   const binding = loadBinding();
   if (binding instanceof Error) return new KtlsError('ERR_KTLS_NO_ADDON', binding.message, binding);
   const handle = node.plainTcpHandle(raw);

@@ -31,50 +31,45 @@ export interface KernelSupport {
   readonly duration: number;
 }
 
+const tried = new Map<string, CipherSupport>();
+let refusal: KtlsError | null | undefined;
 let cached: KernelSupport | undefined;
 
 /**
- * Probes the kernel, once a process (and worker): later calls return the same frozen object. Takes a
- * few milliseconds and makes only loopback connections. As root it makes the kernel load its `tls`
- * module, since asking for it does. Never throws.
+ * Probes the kernel, once a process (and worker): later calls return the same frozen object. Makes only
+ * loopback connections. As root it makes the kernel load its `tls` module and the ciphers', since asking
+ * for them does. Never throws.
  */
 export function probe(): KernelSupport {
-  return (cached ??= Object.freeze(run()));
+  return (cached ??= Object.freeze(probeAll()));
+}
+
+/**
+ * Why no connection of this process can be offloaded, or `null`. Found with a single loopback connection
+ * when first asked, so that a program's first TLS connection does not wait for ciphers it never uses.
+ */
+export function kernelRefusal(): KtlsError | null {
+  if (refusal === undefined) refusal = firstRefusal();
+  return refusal;
 }
 
 /** Whether the kernel takes this version and cipher in both directions. */
 export function kernelTakes(version: number, cipher: number): boolean {
-  return probe().ciphers.some(
-    (one) => one.version === version && one.cipher === cipher && one.tx === 0 && one.rx === 0,
-  );
+  if (kernelRefusal() !== null) return false;
+  const { tx, rx } = probeCipher(version, cipher);
+  return tx === 0 && rx === 0;
 }
 
-function run(): KernelSupport {
+function probeAll(): KernelSupport {
   const start = performance.now();
-  const ciphers: CipherSupport[] = [];
-  let reason = platformReason();
+  let reason = kernelRefusal();
   if (reason === null) {
-    const tried = new Set<string>();
-    for (const { version, kernelCipher: cipher } of cipherSuites) {
-      const key = `${version}/${cipher}`;
-      if (tried.has(key)) continue;
-      tried.add(key);
-      const result = probeCipher(version, cipher);
-      if (result instanceof KtlsError) {
-        reason = result;
-        break;
-      }
-      ciphers.push(result);
-    }
+    for (const { version, kernelCipher } of cipherSuites) probeCipher(version, kernelCipher);
   }
+  const ciphers = Object.freeze([...tried.values()]);
   const available = ciphers.some(({ tx, rx }) => tx === 0 && rx === 0);
   if (!available) reason ??= new KtlsError('ERR_KTLS_CIPHER', 'it takes none of the TLS ciphers');
-  return {
-    available,
-    reason: available ? null : reason,
-    ciphers: Object.freeze(ciphers),
-    duration: performance.now() - start,
-  };
+  return { available, reason, ciphers, duration: performance.now() - start };
 }
 
 function platformReason(): KtlsError | null {
@@ -85,15 +80,34 @@ function platformReason(): KtlsError | null {
     : null;
 }
 
-function probeCipher(version: number, cipher: number): CipherSupport | KtlsError {
-  const binding = loadBinding();
-  if (binding instanceof Error) throw binding;
-  const [pair, ulp, tx, rx] = binding.probe(version, cipher);
+function firstRefusal(): KtlsError | null {
+  const platform = platformReason();
+  if (platform !== null) return platform;
+  const { version, kernelCipher } = cipherSuites[0]!;
+  const [pair, ulp] = tryCipher(version, kernelCipher);
   if (pair !== 0) {
     return new KtlsError('ERR_KTLS_SANDBOX', 'no loopback connection', errnoError(pair, 'connect'));
   }
-  if (ulp !== 0) return ulpRefusal(ulp);
-  return Object.freeze({ version, cipher, tx, rx: rx === -ECANCELED && tx !== 0 ? tx : rx });
+  return ulp === 0 ? null : ulpRefusal(ulp);
+}
+
+/** Only called where `kernelRefusal` found none. */
+function probeCipher(version: number, cipher: number): CipherSupport {
+  const key = `${version}/${cipher}`;
+  let support = tried.get(key);
+  if (support === undefined) {
+    const [pair, ulp, tx, rx] = tryCipher(version, cipher);
+    const first = pair || ulp || tx;
+    support = Object.freeze({ version, cipher, tx: first, rx: rx === -ECANCELED ? first : rx });
+    tried.set(key, support);
+  }
+  return support;
+}
+
+function tryCipher(version: number, cipher: number): [number, number, number, number] {
+  const binding = loadBinding();
+  if (binding instanceof Error) throw binding;
+  return binding.probe(version, cipher);
 }
 
 /** What a failed `setsockopt(TCP_ULP, "tls")` means. `result` is a negated errno. */

@@ -4,7 +4,7 @@
  * kernel accepts (probe for that), and it has no row for what no kernel can do: CCM_8 (8-byte tag),
  * AES-256-CCM and every CBC or RC4 suite.
  */
-import { maxPlaintextLength, ProtocolVersion, recordHeaderLength } from './constants.js';
+import { ProtocolVersion, recordHeaderLength } from './constants.js';
 
 /** `TLS_CIPHER_*` of `<linux/tls.h>`. SM4 (55, 56) is missing: OpenSSL has no TLS suite with it. */
 export const KernelCipher = {
@@ -192,9 +192,4 @@ export function cipherSuiteById(id: number): CipherSuite | undefined {
 export function cipherSuiteByName(name: string, version: number): CipherSuite | undefined {
   const suite = byName.get(name);
   return suite?.version === version ? suite : undefined;
-}
-
-/** Bytes on the wire for `plaintextLength` bytes of application data sent in full records. */
-export function wireLength(suite: CipherSuite, plaintextLength: number): number {
-  return plaintextLength + Math.ceil(plaintextLength / maxPlaintextLength) * suite.recordOverhead;
 }

@@ -58,12 +58,27 @@ describeKernel('the hand-over after', () => {
     await expectWorks({ ...options, serverOptions: limits, clientOptions: limits });
   });
 
-  forEachRole('a resumed session', versions, async ({ options, limits }) => {
-    for (const secureOptions of [0, constants.SSL_OP_NO_TICKET]) {
+  // TLS 1.3 without tickets still has them, stateful ones, but node:tls cannot resume those.
+  for (const [kind, secureOptions, only] of [
+    ['ticket', 0, versions],
+    ['session id', constants.SSL_OP_NO_TICKET, ['TLSv1.2']],
+  ] as const) {
+    forEachRole(`a session resumed by ${kind}`, only, async ({ options, limits }) => {
       const { listener, port } = await listen(options.server!, { ...limits, secureOptions });
       listener.on('secureConnection', (socket: tls.TLSSocket) => socket.end('done'));
+      // Without tickets the server must remember sessions itself.
+      const store = new Map<string, Buffer>();
+      if (secureOptions !== 0) {
+        listener.on('newSession', (id: Buffer, data: Buffer, done: () => void) => {
+          store.set(id.toString('hex'), data);
+          setImmediate(done);
+        });
+        listener.on('resumeSession', (id: Buffer, done) => {
+          setImmediate(() => done(null, store.get(id.toString('hex')) ?? null));
+        });
+      }
       // The session comes from node:tls: this client only has to resume it.
-      const first = tls.connect({ port, rejectUnauthorized: false, ...limits });
+      const first = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...limits });
       let session: Buffer | undefined;
       first.on('session', (newest: Buffer) => (session = newest));
       first.resume();
@@ -80,7 +95,16 @@ describeKernel('the hand-over after', () => {
       client.destroy();
       listener.close();
       await once(listener, 'close');
-    }
+    });
+  }
+
+  forEachRole('a full handshake without tickets', versions, async ({ options, limits }) => {
+    const secureOptions = constants.SSL_OP_NO_TICKET;
+    await expectWorks({
+      ...options,
+      serverOptions: { ...limits, secureOptions },
+      clientOptions: limits,
+    });
   });
 
   forEachRole('an external PSK', versions, async ({ options, limits }) => {

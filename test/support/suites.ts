@@ -2,7 +2,12 @@
 import type { ConnectionOptions, TlsOptions } from 'node:tls';
 import type { CipherSuite } from '../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../lib/tls/constants.js';
-import { type Certificate, ecdsaCertificate, rsaCertificate } from './certificates.js';
+import {
+  type Certificate,
+  dsaCertificate,
+  ecdsaCertificate,
+  rsaCertificate,
+} from './certificates.js';
 
 const psk = Buffer.alloc(16, 7);
 const usesPsk = (suite: CipherSuite): boolean => suite.name.includes('PSK');
@@ -20,7 +25,7 @@ export function serverSuiteOptions(suite: CipherSuite): TlsOptions {
   return {
     ...suiteOptions(suite),
     ...certificateFor(suite),
-    ...(suite.name.includes('DHE') ? { dhparam: 'auto' } : {}),
+    ...(/DHE|ADH/.test(suite.name) ? { dhparam: 'auto' } : {}),
     ...(usesPsk(suite) ? { pskCallback: () => psk, pskIdentityHint: 'hint' } : {}),
   };
 }
@@ -35,7 +40,7 @@ export function clientSuiteOptions(suite: CipherSuite): ConnectionOptions {
 }
 
 function certificateFor(suite: CipherSuite): Certificate {
-  return suite.version === ProtocolVersion.TLS13 || suite.name.includes('ECDSA')
-    ? ecdsaCertificate()
-    : rsaCertificate();
+  if (suite.name.includes('DSS')) return dsaCertificate();
+  const ecdsa = suite.version === ProtocolVersion.TLS13 || suite.name.includes('ECDSA');
+  return ecdsa ? ecdsaCertificate() : rsaCertificate();
 }
