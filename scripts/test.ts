@@ -100,15 +100,15 @@ function hostHasKernelTls(): boolean {
 
 const list = (value: string | undefined): string[] => value?.split(',').filter(Boolean) ?? [];
 const kernels = list(process.env['KTLS_KERNELS']);
-const nodes = list(process.env['KTLS_NODES']);
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
 if (process.argv.length === 2) await onHost('host', HOST_TESTS, {});
 if (kernels.length === 0 && hostHasKernelTls()) {
   await onHost('host, kernel TLS', paths(), { KTLS_EXPECTED: '1' });
 } else {
-  for (const kernel of kernels.length > 0 ? kernels : ['trixie']) {
-    for (const node of nodes.length > 0 ? nodes : [undefined]) await onKernel(kernel, node);
+  for (const name of kernels.length > 0 ? kernels : ['trixie']) {
+    const [kernel = '', node] = name.split('@');
+    await onKernel(kernel, node);
   }
 }
 
