@@ -11,6 +11,8 @@ export interface Chunk {
 export interface DataPath {
   /** The consumer wants data. */
   read(): void;
+  /** It wants no more for now. */
+  pause(): void;
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
   writev(chunks: Chunk[], callback: WriteCallback): void;
   /** Ends the writing side, close_notify included, with nothing lost. */

@@ -36,6 +36,7 @@ export class KernelPath implements DataPath {
   readonly #control: ControlRecords;
   #alertBytes = 0;
   #closing: Closing | null = null;
+  #receiving = false;
 
   constructor(channel: Channel, installed: Installed, isServer: boolean, owner: KernelPathOwner) {
     this.#channel = channel;
@@ -52,12 +53,19 @@ export class KernelPath implements DataPath {
       control: (type, payload) => this.#act(this.#control.judge(type, payload)),
       end: () => owner.deliverEnd(false),
       failed: (result) => this.#receiveFailed(result),
-      waiting: (waits) => owner.waiting(waits),
+      waiting: (waits) => {
+        this.#receiving = waits;
+        this.#wait();
+      },
     });
   }
 
   read(): void {
     this.#receiver.start();
+  }
+
+  pause(): void {
+    this.#receiver.pause();
   }
 
   ready(events: number): void {
@@ -79,11 +87,19 @@ export class KernelPath implements DataPath {
       this.#installed,
       () => this.#owner.handle.bytesWritten() + this.#alertBytes,
       (error) => {
+        this.#closing = null;
+        this.#wait();
         if (error === null) this.#owner.handle.shutdown(callback);
         else callback(error);
       },
     );
+    this.#wait();
     this.#closing.advance();
+  }
+
+  /** The event loop lives on for data to come, and for an end that is not yet with TCP. */
+  #wait(): void {
+    this.#owner.waiting(this.#receiving || this.#closing !== null);
   }
 
   close(): void {

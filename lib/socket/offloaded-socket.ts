@@ -186,7 +186,7 @@ export class OffloadedSocket extends Socket {
 
   #refuses({ observer }: Handshake, tls: TLSSocket): KtlsError | null {
     if (this.#refusal !== null) return this.#refusal;
-    const { isServer, secrets, serverRandom, receiveSequence } = observer;
+    const { isServer, secrets, serverRandom, receiveSequence, limitsFragments } = observer;
     const planned = plan({
       isServer,
       protocol: tls.getProtocol(),
@@ -194,6 +194,7 @@ export class OffloadedSocket extends Socket {
       secrets,
       serverRandom,
       receiveSequence,
+      limitsFragments,
     });
     if (planned instanceof KtlsError) return planned;
     this.#plan = planned;
@@ -301,6 +302,17 @@ export class OffloadedSocket extends Socket {
     this.#path?.read();
   }
 
+  // A consumer with its own buffer (`onread`) is outside the Readable's accounting, as in net.Socket.
+  override pause(): this {
+    if (this.#init.onread !== undefined) this.#path?.pause();
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.#init.onread !== undefined) this.#path?.read();
+    return super.resume();
+  }
+
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
     this.#whenSecured((path) => path.write(chunk, encoding, callback), callback);
   }
@@ -331,6 +343,12 @@ export class OffloadedSocket extends Socket {
     this.#held = null;
     held?.callback(error ?? new KtlsError('ERR_KTLS_CLOSED'));
     super._destroy(error, callback);
+  }
+
+  /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */
+  override resetAndDestroy(): this {
+    if (this.#channel !== null) node.setConnecting(this, false);
+    return super.resetAndDestroy();
   }
 
   override ref(): this {

@@ -24,6 +24,10 @@ export class UserSpacePath implements DataPath {
     this.#tls.resume();
   }
 
+  pause(): void {
+    this.#tls.pause();
+  }
+
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
     this.#tls.write(chunk, encoding, callback);
   }
