@@ -1,0 +1,49 @@
+{
+  'variables': {
+    # Warnings are errors for us (scripts/install.cjs --build), not for whoever installs the package
+    # with a compiler that is not written yet.
+    'ktls_strict%': 'false',
+    'node_addon_api%': '<!(node -p "path.dirname(require.resolve(\'node-addon-api\'))")',
+  },
+  'targets': [
+    {
+      'target_name': 'ktls',
+      'conditions': [
+        [
+          'OS == "linux"',
+          {
+            'sources': [
+              'src-native/addon.cc',
+              'src-native/arguments.cc',
+              'src-native/channel.cc',
+              'src-native/crypto_info.cc',
+              'src-native/environment.cc',
+              'src-native/epoll_set.cc',
+              'src-native/ktls_socket.cc',
+              'src-native/probe.cc',
+              'src-native/probe_binding.cc',
+              'src-native/record_reader.cc',
+              'src-native/sock_diag.cc',
+            ],
+            'defines': [
+              'NAPI_VERSION=8',
+              # No C++ exceptions: most of our frames stand under libuv's and Node's C ones, through
+              # which none may fly.
+              'NAPI_DISABLE_CPP_EXCEPTIONS',
+              # Without it a worker that is terminated within a call of ours aborts the process:
+              # Node refuses to throw there, and node-addon-api takes that for fatal.
+              'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+            ],
+            # As system headers, so that our warnings are about our code.
+            'cflags': ['-isystem', '<(node_addon_api)', '-isystem', '<(node_root_dir)/include/node'],
+            'cflags_cc': ['-std=c++17', '-fvisibility=hidden', '-Wall', '-Wextra'],
+            'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+            'conditions': [['ktls_strict == "true"', {'cflags_cc': ['-Werror']}]],
+          },
+          # Elsewhere there is no kernel TLS to use, and nothing to build.
+          {'type': 'none'},
+        ],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,19 @@
+// The export table; the types are in lib/kernel/binding.ts.
+#include <napi.h>
+
+#include "channel.h"
+#include "environment.h"
+#include "probe_binding.h"
+
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  ktls::Environment::Install(env);
+  exports.Set("Channel", ktls::Channel::Define(env));
+  exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)

@@ -1,0 +1,62 @@
+// The JavaScript class Channel of lib/kernel/binding.ts: one connected TCP socket, borrowed.
+#ifndef KTLS_SRC_NATIVE_CHANNEL_H_
+#define KTLS_SRC_NATIVE_CHANNEL_H_
+
+#include <napi.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "epoll_set.h"
+#include "record_reader.h"
+
+namespace ktls {
+
+// An open channel holds itself (like any active handle of Node's): readiness must not get lost
+// because only a closure of its own callback knew it. close() lets go.
+class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit Channel(const Napi::CallbackInfo& info);
+  ~Channel() override;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  Channel(Channel&&) = delete;
+  Channel& operator=(Channel&&) = delete;
+
+ private:
+  Napi::Value KeepAlive(const Napi::CallbackInfo& info);
+  Napi::Value LetGo(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+  Napi::Value ReadRecord(const Napi::CallbackInfo& info);
+  Napi::Value Write(const Napi::CallbackInfo& info);
+  Napi::Value AttachUlp(const Napi::CallbackInfo& info);
+  Napi::Value InstallKeys(const Napi::CallbackInfo& info);
+  Napi::Value Receive(const Napi::CallbackInfo& info);
+  Napi::Value SendRecord(const Napi::CallbackInfo& info);
+  Napi::Value SendSequence(const Napi::CallbackInfo& info);
+  Napi::Value BytesInTcp(const Napi::CallbackInfo& info);
+  Napi::Value TakeError(const Napi::CallbackInfo& info);
+  Napi::Value TlsMode(const Napi::CallbackInfo& info);
+
+  bool OnReady(uint32_t events) override;
+  void OnDropped() override;
+
+  bool closed() const { return epoll_ == nullptr; }
+  void SetReferenced(bool referenced);
+  void Release();
+
+  int fd_ = -1;
+  EpollSet* epoll_ = nullptr;  // nullptr: closed
+  int64_t id_ = 0;
+  bool referenced_ = false;
+  RecordReader reader_;
+  Napi::FunctionReference on_ready_;
+  // Shared with OnReady(), whose callback may close the channel.
+  std::shared_ptr<Napi::AsyncContext> async_context_;
+};
+
+}  // namespace ktls
+
+#endif  // KTLS_SRC_NATIVE_CHANNEL_H_

@@ -1,0 +1,30 @@
+// What the addon owns in each environment (main thread or worker): its epoll set.
+#ifndef KTLS_SRC_NATIVE_ENVIRONMENT_H_
+#define KTLS_SRC_NATIVE_ENVIRONMENT_H_
+
+#include <napi.h>
+
+#include <memory>
+
+#include "epoll_set.h"
+
+namespace ktls {
+
+class Environment {
+ public:
+  static void Install(Napi::Env env);
+  static Environment& Of(Napi::Env env);
+
+  // Created by its first use. nullptr and a negated errno: not to be had.
+  EpollSet* Epoll(Napi::Env env, int* error);
+
+ private:
+  static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
+
+  bool torn_down_ = false;
+  std::unique_ptr<EpollSet> epoll_;
+};
+
+}  // namespace ktls
+
+#endif  // KTLS_SRC_NATIVE_ENVIRONMENT_H_

@@ -1,0 +1,129 @@
+#include "probe.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <cstring>
+
+#include "ktls_socket.h"
+#include "ktls_uapi.h"
+#include "retry.h"
+#include "unique_fd.h"
+
+namespace ktls {
+namespace {
+
+constexpr timeval kTimeout = {/*tv_sec=*/0, /*tv_usec=*/100000};
+
+struct Pair {
+  UniqueFd client;
+  UniqueFd server;
+};
+
+struct Address {
+  sockaddr_storage storage = {};
+  socklen_t size = sizeof(sockaddr_storage);
+
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+  bool operator==(const Address& other) const {
+    return size == other.size && std::memcmp(&storage, &other.storage, size) == 0;
+  }
+};
+
+Address Loopback(int family) {
+  Address address;
+  if (family == AF_INET) {
+    auto* const in = reinterpret_cast<sockaddr_in*>(&address.storage);
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.size = sizeof(*in);
+  } else {
+    auto* const in6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+    in6->sin6_family = AF_INET6;
+    in6->sin6_addr = in6addr_loopback;
+    address.size = sizeof(*in6);
+  }
+  return address;
+}
+
+// With a deadline for connect(), accept() and recv(): a firewall may drop what goes to loopback. An
+// accepted socket inherits its listener's.
+int OpenSocket(int family, UniqueFd* result) {
+  const int fd = Retry([=] { return socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP); });
+  if (fd < 0) return fd;
+  result->Reset(fd);
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+    const int set =
+        Retry([=] { return setsockopt(fd, SOL_SOCKET, option, &kTimeout, sizeof(kTimeout)); });
+    if (set < 0) return set;
+  }
+  return 0;
+}
+
+int Connect(int family, Pair* pair) {
+  UniqueFd listener;
+  int result = OpenSocket(family, &listener);
+  if (result == 0) result = OpenSocket(family, &pair->client);
+  if (result < 0) return result;
+  Address address = Loopback(family);
+  const int listening = listener.get();
+  const int client = pair->client.get();
+  if (bind(listening, address.get(), address.size) < 0 || listen(listening, 1) < 0 ||
+      getsockname(listening, address.get(), &address.size) < 0) {
+    return -errno;
+  }
+  result = Retry([&] { return connect(client, address.get(), address.size); });
+  if (result < 0) return result;
+  Address own;
+  if (getsockname(client, own.get(), &own.size) < 0) return -errno;
+  // Any local process may have connected first.
+  constexpr int kStrangers = 8;
+  for (int i = 0; i < kStrangers; i++) {
+    Address peer;
+    const int server =
+        Retry([&] { return accept4(listening, peer.get(), &peer.size, SOCK_CLOEXEC); });
+    if (server < 0) return server;
+    pair->server.Reset(server);
+    if (peer == own) return 0;
+  }
+  return -ECONNABORTED;
+}
+
+// One record from one end to the other: some kernels and drivers accept keys that do not work.
+int RoundTrip(int sender, int receiver) {
+  constexpr std::array<uint8_t, 16> kSent = {'k', 't', 'l', 's'};
+  const ssize_t sent = SendPlain(sender, kSent.data(), kSent.size());
+  if (sent < 0) return static_cast<int>(sent);
+  std::array<uint8_t, kSent.size()> got = {};
+  const ssize_t size = Retry([&] { return recv(receiver, got.data(), got.size(), MSG_WAITALL); });
+  if (size < 0) return static_cast<int>(size);
+  return size == static_cast<ssize_t>(kSent.size()) && got == kSent ? 0 : -EBADMSG;
+}
+
+}  // namespace
+
+ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
+  ProbeResult result;
+  Pair pair;
+  result.pair = Connect(AF_INET, &pair);
+  if (result.pair != 0) {
+    pair = Pair();
+    if (Connect(AF_INET6, &pair) != 0) return result;
+    result.pair = 0;
+  }
+  result.ulp = AttachUlp(pair.client.get());
+  if (result.ulp == 0) result.ulp = AttachUlp(pair.server.get());
+  if (result.ulp != 0) return result;
+  const CryptoInfo zero_keys(version, layout);
+  result.tx = InstallKeys(pair.client.get(), uapi::kTlsTx, zero_keys);
+  result.rx = InstallKeys(pair.server.get(), uapi::kTlsRx, zero_keys);
+  if (result.tx == 0 && result.rx == 0) {
+    result.rx = RoundTrip(pair.client.get(), pair.server.get());
+  }
+  return result;
+}
+
+}  // namespace ktls

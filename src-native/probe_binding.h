@@ -1,0 +1,13 @@
+// NativeBinding.probe of lib/kernel/binding.ts.
+#ifndef KTLS_SRC_NATIVE_PROBE_BINDING_H_
+#define KTLS_SRC_NATIVE_PROBE_BINDING_H_
+
+#include <napi.h>
+
+namespace ktls {
+
+Napi::Value ProbeFromJs(const Napi::CallbackInfo& info);
+
+}  // namespace ktls
+
+#endif  // KTLS_SRC_NATIVE_PROBE_BINDING_H_
