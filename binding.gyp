@@ -3,7 +3,8 @@
     # Warnings are errors for us (scripts/install.cjs --build), not for whoever installs the package
     # with a compiler that is not written yet.
     'ktls_strict%': 'false',
-    'node_addon_api%': '<!(node -p "path.dirname(require.resolve(\'node-addon-api\'))")',
+    # Relative, since make cannot have blanks in a path; its working directory is build/.
+    'node_addon_api%': '../<!(node -p "require(\'node-addon-api\').include_dir")',
   },
   'targets': [
     {
@@ -34,8 +35,8 @@
               # Node refuses to throw there, and node-addon-api takes that for fatal.
               'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
             ],
-            # As system headers, so that our warnings are about our code.
-            'cflags': ['-isystem', '<(node_addon_api)', '-isystem', '<(node_root_dir)/include/node'],
+            # As a system header, so that our warnings are about our code.
+            'cflags': ['-isystem', '<(node_addon_api)'],
             'cflags_cc': ['-std=c++17', '-fvisibility=hidden', '-Wall', '-Wextra'],
             'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
             'conditions': [['ktls_strict == "true"', {'cflags_cc': ['-Werror']}]],

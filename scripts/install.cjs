@@ -43,19 +43,25 @@ function isFresh() {
     .every((file) => (modified(file) ?? 0) <= built);
 }
 
-/** node-gyp's script: npm says where its own is; otherwise ours, or the one beside this Node's npm. */
+/** The real path of a program on the PATH. */
+function onPath(name) {
+  const directories = (process.env.PATH ?? '').split(path.delimiter);
+  const file = directories.map((each) => path.join(each, name)).find((each) => fs.existsSync(each));
+  return file && fs.realpathSync(file);
+}
+
+/** node-gyp's script: npm says where its own is; otherwise ours, or that of the npm at hand. */
 function findNodeGyp() {
-  const prefix = path.dirname(path.dirname(process.execPath));
+  const inNpm = (cli) => cli && path.join(cli, '../../node_modules/node-gyp/bin/node-gyp.js');
   const candidates = [
-    process.env.npm_config_node_gyp,
+    () => process.env.npm_config_node_gyp,
     () => require.resolve('node-gyp/bin/node-gyp.js'),
-    process.env.npm_execpath &&
-      path.join(process.env.npm_execpath, '../../node_modules/node-gyp/bin/node-gyp.js'),
-    path.join(prefix, 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js'),
+    () => inNpm(process.env.npm_execpath),
+    () => inNpm(onPath('npm')),
   ];
   for (const candidate of candidates) {
     try {
-      const file = typeof candidate === 'function' ? candidate() : candidate;
+      const file = candidate();
       if (file && fs.existsSync(file)) return file;
     } catch {
       // Not resolvable: the next one.

@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
 
 interface Tally {
@@ -64,7 +65,7 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   settle(name, reader, failed, status);
 }
 
-async function onKernel(kernel: string, node: string | undefined): Promise<void> {
+async function onKernel(kernel: KernelName, node: string | undefined): Promise<void> {
   const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}`;
   console.log(`\n== ${name}`);
   const reader = new TallyReader();
@@ -108,6 +109,7 @@ if (kernels.length === 0 && hostHasKernelTls()) {
 } else {
   for (const name of kernels.length > 0 ? kernels : ['trixie']) {
     const [kernel = '', node] = name.split('@');
+    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
     await onKernel(kernel, node);
   }
 }

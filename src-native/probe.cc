@@ -119,10 +119,11 @@ ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
   if (result.ulp != 0) return result;
   const CryptoInfo zero_keys(version, layout);
   result.tx = InstallKeys(pair.client.get(), uapi::kTlsTx, zero_keys);
+  // For an algorithm that it does not have the kernel runs modprobe (as root, within setsockopt()),
+  // a second time for the other direction: not for an answer that is useless.
+  if (result.tx != 0) return result;
   result.rx = InstallKeys(pair.server.get(), uapi::kTlsRx, zero_keys);
-  if (result.tx == 0 && result.rx == 0) {
-    result.rx = RoundTrip(pair.client.get(), pair.server.get());
-  }
+  if (result.rx == 0) result.rx = RoundTrip(pair.client.get(), pair.server.get());
   return result;
 }
 

@@ -5,7 +5,7 @@
  */
 import { cipherSuiteById, type CipherSuite } from '../tls/cipher-suites.js';
 import { ContentType, ProtocolVersion, recordHeaderLength } from '../tls/constants.js';
-import { ServerHelloScanner } from '../tls/handshake-messages.js';
+import { ClientHelloScanner, ServerHelloScanner } from '../tls/handshake-messages.js';
 import { nextExplicitNonce } from '../tls/key-schedule.js';
 import { KeylogSecrets } from '../tls/keylog.js';
 import { RecordScanner, type ScannedRecord } from '../tls/record.js';
@@ -25,9 +25,10 @@ class ProtectedRecords {
 export class HandshakeObserver {
   readonly isServer: boolean;
   readonly secrets = new KeylogSecrets();
+  readonly #clientHello = new ClientHelloScanner();
   readonly #serverHello = new ServerHelloScanner();
   readonly #scanner = new RecordScanner((type, fragment) => {
-    if (this.isServer && type === ContentType.handshake) this.#scanHello(fragment);
+    if (this.isServer && type === ContentType.handshake) this.#scanServerHello(fragment);
   });
   readonly #sent = new ProtectedRecords();
   readonly #received = new ProtectedRecords();
@@ -46,8 +47,12 @@ export class HandshakeObserver {
   /** From the transport: one whole record, before node:tls sees it. */
   received(record: Uint8Array): void {
     const type = record[0];
-    if (!this.isServer && type === ContentType.handshake)
-      this.#scanHello(record.subarray(recordHeaderLength));
+    if (type === ContentType.handshake) {
+      const payload = record.subarray(recordHeaderLength);
+      if (!this.isServer) this.#scanServerHello(payload);
+      // Behind the ServerHello the client's messages are of no interest, and its Finished is encrypted.
+      else if (!this.#serverHello.done) this.#clientHello.push(payload);
+    }
     if (this.#isTls12) this.#countTls12(this.#received, type, record.length - recordHeaderLength);
   }
 
@@ -96,11 +101,22 @@ export class HandshakeObserver {
     return this.#received.count;
   }
 
+  /**
+   * Whether max_fragment_length is in force (RFC 6066 section 4). An OpenSSL server accepts every offer;
+   * a TLS 1.3 client could not see the answer, but node:tls never offers.
+   */
+  get limitsFragments(): boolean {
+    return (
+      this.#clientHello.offersMaxFragmentLength ||
+      this.#serverHello.serverHello?.maxFragmentLength === true
+    );
+  }
+
   get #isTls12(): boolean {
     return this.#serverHello.serverHello?.version === ProtocolVersion.TLS12;
   }
 
-  #scanHello(payload: Uint8Array): void {
+  #scanServerHello(payload: Uint8Array): void {
     if (this.#serverHello.done) return;
     this.#serverHello.push(payload);
     const hello = this.#serverHello.serverHello;

@@ -48,29 +48,38 @@ export interface Channel {
   installKeys(direction: Direction, version: number, cipher: number, material: Uint8Array): number;
 
   // Under kernel TLS.
-  /** `recvmsg(2)`: `recordType * 2**24 + length`, see `receivedType` and `receivedLength`. */
+  /**
+   * `recvmsg(2)`: `recordType * 2**24 + length`, see `receivedType` and `receivedLength`. There must be
+   * room for at least one byte.
+   */
   receive(target: Uint8Array, offset: number): number;
   /** One control record: `sendmsg(2)` with `TLS_SET_RECORD_TYPE`. */
   sendRecord(type: number, payload: Uint8Array): number;
   /** The sequence number of the next record to be sent, from `getsockopt(TLS_TX)`. */
   sendSequence(version: number, cipher: number): bigint | number;
 
-  /** Bytes handed to TCP since the connection began, acknowledged or not (`TCP_INFO`, `SIOCOUTQ`). */
+  /**
+   * Bytes handed to TCP since the connection began, acknowledged or not (`TCP_INFO`, `SIOCOUTQ`). Compare
+   * two answers rather than trust one: whoever connected has its SYN counted, and a FIN counts too.
+   */
   bytesInTcp(): number;
-  /** Reads and clears `SO_ERROR`. */
+  /** Reads and clears `SO_ERROR`: `0`, or the negated errno that it held. */
   takeError(): number;
   /**
-   * What `sock_diag` says of this socket: `txConf + 16 * rxConf` (1 base, 2 software, 3 device; 0 not
-   * known). `-EPERM` where the kernel wants `CAP_NET_ADMIN` for it (before 6.15).
+   * What `sock_diag` says of this socket: `txConf + 16 * rxConf` (1 base: no keys, 2 software, 3 device);
+   * 0 without the ULP. `-EPERM` where the kernel wants `CAP_NET_ADMIN` for it (before 6.15).
    */
   tlsMode(): number;
 }
 
+/** Arguments that do not fit throw a `TypeError` with the code `ERR_KTLS_NATIVE_ARGUMENT`. */
 export interface NativeBinding {
+  /** Throws an `Error` with `code`, `errno` and `syscall` if the fd cannot be watched. */
   Channel: new (fd: number, onReady: (events: number) => void) => Channel;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
-   * both directions. `[pair, ulp, tx, rx]`, each `0` or a negated errno (`-ECANCELED`: not reached).
+   * both directions, and sends one record. `[pair, ulp, tx, rx]`, each `0` or a negated errno
+   * (`-ECANCELED`: not reached). Blocks; as root it makes the kernel look for absent modules.
    */
   probe(version: number, cipher: number): [number, number, number, number];
 }

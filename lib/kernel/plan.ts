@@ -19,6 +19,8 @@ export interface HandshakeFacts {
   readonly secrets: KeylogSecrets;
   readonly serverRandom: Buffer | null;
   readonly receiveSequence: bigint;
+  /** max_fragment_length was agreed on. */
+  readonly limitsFragments: boolean;
 }
 
 /** Where our own sending stands: the next record's sequence number and TLS 1.2 explicit nonce. */
@@ -48,6 +50,8 @@ export function plan(facts: HandshakeFacts): Plan | KtlsError {
   if (!kernelTakes(version, suite.kernelCipher)) {
     return new KtlsError('ERR_KTLS_CIPHER', `${facts.cipher} is not in this kernel`);
   }
+  // The kernel's records grow to 16 KiB, and such a peer may hold less.
+  if (facts.limitsFragments) return new KtlsError('ERR_KTLS_FRAGMENT');
   const pair = keyPair(facts, suite);
   if (pair === null) return new KtlsError('ERR_KTLS_SECRETS');
   return {

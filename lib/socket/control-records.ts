@@ -3,7 +3,13 @@
  * the socket sends the alert, ends or goes on.
  */
 import { KtlsError } from '../errors.js';
-import { AlertDescription, alertError, alertMeaning, parseAlert } from '../tls/alerts.js';
+import {
+  AlertDescription,
+  AlertLevel,
+  alertError,
+  alertMeaning,
+  parseAlert,
+} from '../tls/alerts.js';
 import { ContentType, ProtocolVersion } from '../tls/constants.js';
 import { type PostHandshakeMessage, PostHandshakeParser } from '../tls/post-handshake.js';
 
@@ -66,8 +72,11 @@ export class ControlRecords {
         return { kind: 'closeNotify' };
       case 'ignored':
         return CONTINUE;
-      case 'fatal':
-        return fail(alertError(alert.level, alert.description), null);
+      case 'fatal': {
+        // The level says nothing in TLS 1.3.
+        const tls13 = this.#version === ProtocolVersion.TLS13;
+        return fail(alertError(tls13 ? AlertLevel.fatal : alert.level, alert.description), null);
+      }
     }
   }
 

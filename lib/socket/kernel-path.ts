@@ -22,6 +22,8 @@ export interface KernelPathOwner extends PathOwner {
     writev(chunks: Chunk[], callback: WriteCallback): void;
     /** Sends FIN. */
     shutdown(callback: WriteCallback): void;
+    /** Lets nothing wait for an acknowledgement (Nagle) any more. */
+    setNoDelay(): void;
     /** Plaintext bytes written so far. */
     bytesWritten(): number;
   };
@@ -161,6 +163,9 @@ export class KernelPath implements DataPath {
 
   /** As far as the send buffer allows: an alert is a courtesy. */
   #sendAlert(level: number, description: number): void {
+    // Behind a fatal alert the socket is closed, with a reset if the peer's records are still unread:
+    // what Nagle's algorithm holds back by then is lost.
+    if (level === AlertLevel.fatal) this.#owner.handle.setNoDelay();
     const sent = this.#channel.sendRecord(ContentType.alert, buildAlert(level, description));
     if (sent > 0) this.#alertBytes += sent;
   }

@@ -224,6 +224,7 @@ export class OffloadedSocket extends Socket {
         write: (chunk, encoding, callback) => super._write(chunk, encoding, callback),
         writev: (chunks, callback) => super._writev!(chunks, callback),
         shutdown: (callback) => super._final(callback),
+        setNoDelay: () => void super.setNoDelay(true),
         bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
       },
       waiting: (waits) => {

@@ -1,7 +1,8 @@
 /**
- * Reads ServerHello (RFC 8446 section 4.1.3, RFC 5246 section 7.4.1.3) off the plaintext part of a
- * handshake: the server's random, which no API of Node gives and TLS 1.2's key block needs, and what
- * was negotiated. It does not check the handshake: OpenSSL does, on the very same bytes.
+ * Reads the two Hellos (RFC 8446 sections 4.1.2 and 4.1.3, RFC 5246 section 7.4.1) off the plaintext part
+ * of a handshake, for what no API of Node gives: the server's random, which TLS 1.2's key block needs,
+ * and whether records were agreed to be small. It does not check the handshake: OpenSSL does, on the very
+ * same bytes.
  */
 import { HandshakeType, handshakeHeaderLength, randomLength } from './constants.js';
 import { HandshakeAssembler } from './handshake-assembler.js';
@@ -14,9 +15,16 @@ export interface ServerHello {
   readonly isHelloRetryRequest: boolean;
   /** On the wire's terms, e.g. 0x0304: `supported_versions` if it is there, else `legacy_version`. */
   readonly version: number;
+  /** It answers max_fragment_length. TLS 1.3 does so where it cannot be read, in EncryptedExtensions. */
+  readonly maxFragmentLength: boolean;
 }
 
 const maxServerHelloLength = 65_536;
+/** OpenSSL's `CLIENT_HELLO_MAX_LENGTH`: a longer one ends the handshake. */
+const maxClientHelloLength = 131_396;
+
+/** Extension types, RFC 6066 section 4 and RFC 8446 section 4.2.1. */
+const maxFragmentLength = 1;
 const supportedVersions = 43;
 
 /** SHA-256 of "HelloRetryRequest", the random that makes a ServerHello one: RFC 8446 section 4.1.3. */
@@ -63,6 +71,55 @@ export class ServerHelloScanner {
   }
 }
 
+/**
+ * Fed the payload of the client's handshake records in any pieces, up to the real ServerHello; holds at
+ * most 128 KiB and never throws.
+ */
+export class ClientHelloScanner {
+  readonly #assembler = new HandshakeAssembler({
+    maxLength: maxClientHelloLength,
+    wants: (type) => type === HandshakeType.clientHello,
+  });
+  #offersMaxFragmentLength = false;
+
+  /**
+   * A ClientHello (there are two where a HelloRetryRequest came between) offers max_fragment_length. One
+   * that cannot be read offers nothing: no handshake comes of it.
+   */
+  get offersMaxFragmentLength(): boolean {
+    return this.#offersMaxFragmentLength;
+  }
+
+  /** @param payload plaintext of handshake records (type 22), without their headers. */
+  push(payload: Uint8Array): void {
+    for (const { raw } of this.#assembler.push(payload)) {
+      if (raw !== null) this.#offersMaxFragmentLength ||= offers(raw, maxFragmentLength);
+    }
+  }
+}
+
+function offers(clientHello: Buffer, extension: number): boolean {
+  const body = clientHello.subarray(handshakeHeaderLength);
+  let offered = false;
+  const wellFormed = readExtensions(body, clientExtensionsAt(body), (type) => {
+    offered ||= type === extension;
+    return true;
+  });
+  return wellFormed && offered;
+}
+
+/**
+ * legacy_version(2) random(32) session_id<0..32> cipher_suites<2..2^16-2> compression_methods<1..2^8-1>
+ * extensions<0..2^16-1>. Reads over what is not there: the result may lie behind the end.
+ */
+function clientExtensionsAt(body: Buffer): number {
+  const sessionIdAt = 2 + randomLength;
+  const suitesAt = sessionIdAt + 1 + (body[sessionIdAt] ?? 0);
+  if (body.length < suitesAt + 2) return Infinity;
+  const compressionAt = suitesAt + 2 + body.readUInt16BE(suitesAt);
+  return compressionAt + 1 + (body[compressionAt] ?? 0);
+}
+
 /** legacy_version(2) random(32) session_id<0..32> cipher_suite(2) compression(1) extensions<0..2^16-1>. */
 function parseServerHello(body: Buffer): ServerHello | null {
   const sessionIdLength = body[2 + randomLength];
@@ -71,36 +128,49 @@ function parseServerHello(body: Buffer): ServerHello | null {
   const extensionsAt = suiteAt + 3;
   if (body.length < extensionsAt) return null;
 
-  const version = negotiatedVersion(body, extensionsAt);
-  if (version === null) return null;
+  let version = body.readUInt16BE(0);
+  let limited = false;
+  const wellFormed = readExtensions(body, extensionsAt, (type, content) => {
+    limited ||= type === maxFragmentLength;
+    if (type !== supportedVersions) return true;
+    if (content.length !== 2) return false;
+    version = content.readUInt16BE(0);
+    return true;
+  });
+  if (!wellFormed) return null;
+
   const serverRandom = Buffer.from(body.subarray(2, 2 + randomLength));
   return {
     serverRandom,
     cipherSuiteId: body.readUInt16BE(suiteAt),
     isHelloRetryRequest: serverRandom.equals(helloRetryRequestRandom),
     version,
+    maxFragmentLength: limited,
   };
 }
 
-function negotiatedVersion(body: Buffer, extensionsAt: number): number | null {
-  const legacyVersion = body.readUInt16BE(0);
-  if (extensionsAt === body.length) return legacyVersion; // TLS 1.2 may leave the extensions out
-  if (body.length < extensionsAt + 2) return null;
-  let offset = extensionsAt + 2;
-  if (offset + body.readUInt16BE(extensionsAt) !== body.length) return null;
+/**
+ * Visits each extension of the list with which a Hello ends, until a visit answers `false`.
+ * @returns whether it is well formed and was accepted.
+ */
+function readExtensions(
+  body: Buffer,
+  listAt: number,
+  visit: (type: number, content: Buffer) => boolean,
+): boolean {
+  if (listAt === body.length) return true; // TLS 1.2 may leave the list out
+  if (body.length < listAt + 2) return false;
+  let offset = listAt + 2;
+  if (offset + body.readUInt16BE(listAt) !== body.length) return false;
 
-  let version = legacyVersion;
   while (offset < body.length) {
-    if (body.length - offset < 4) return null;
+    if (body.length - offset < 4) return false;
     const type = body.readUInt16BE(offset);
+    const contentAt = offset + 4;
     const length = body.readUInt16BE(offset + 2);
-    offset += 4;
-    if (length > body.length - offset) return null;
-    if (type === supportedVersions) {
-      if (length !== 2) return null;
-      version = body.readUInt16BE(offset);
-    }
-    offset += length;
+    if (length > body.length - contentAt) return false;
+    offset = contentAt + length;
+    if (!visit(type, body.subarray(contentAt, offset))) return false;
   }
-  return version;
+  return true;
 }

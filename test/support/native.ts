@@ -16,7 +16,7 @@ export function fdOf(socket: Socket): number {
   return fd;
 }
 
-/** A connected pair; the accepted end is never read by Node, so a channel may read it. */
+/** A connected pair. Neither end is read by Node unless told to (`resume()`), so channels may read both. */
 export async function tcpPair(host = '127.0.0.1'): Promise<{ peer: Socket; socket: Socket }> {
   const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   listener.listen(0, host);
@@ -24,6 +24,7 @@ export async function tcpPair(host = '127.0.0.1'): Promise<{ peer: Socket; socke
   const accepted = once(listener, 'connection') as Promise<[Socket]>;
   const { port } = listener.address() as AddressInfo;
   const peer = connect({ port, host, allowHalfOpen: true });
+  peer.pause();
   const [[socket]] = await Promise.all([accepted, once(peer, 'connect')]);
   listener.close();
   peer.setNoDelay(true);
@@ -39,11 +40,12 @@ export class Link implements AsyncDisposable {
   readonly events: number[] = [];
   #waiting: (() => void) | undefined;
 
-  private constructor(
-    readonly peer: Socket,
-    readonly socket: Socket,
-    onReady?: (events: number) => void,
-  ) {
+  readonly peer: Socket;
+  readonly socket: Socket;
+
+  private constructor(peer: Socket, socket: Socket, onReady?: (events: number) => void) {
+    this.peer = peer;
+    this.socket = socket;
     this.channel = new (native().Channel)(fdOf(socket), (events) => {
       this.events.push(events);
       this.#waiting?.();

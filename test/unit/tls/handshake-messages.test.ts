@@ -30,12 +30,14 @@ const tls13 = {
   cipherSuiteId: 0x1301,
   isHelloRetryRequest: false,
   version: 0x0304,
+  maxFragmentLength: false,
 };
 const tls12 = {
   serverRandom: random12,
   cipherSuiteId: 0xc02f,
   isHelloRetryRequest: false,
   version: 0x0303,
+  maxFragmentLength: false,
 };
 
 function scan(...pieces: Buffer[]): ServerHelloScanner {
@@ -57,6 +59,11 @@ describe('ServerHelloScanner', () => {
     ['with renegotiation_info', serverHello12(hex('ff01 0001 00'))],
   ])('reads a TLS 1.2 ServerHello %s', (_, hello) => {
     expect(scan(hello).serverHello).toEqual(tls12);
+  });
+
+  it('sees max_fragment_length in it', () => {
+    const hello = serverHello12(hex('ff01 0001 00 0001 0001 03'));
+    expect(scan(hello).serverHello).toEqual({ ...tls12, maxFragmentLength: true });
   });
 
   it('reads it in front of other messages of the same record', () => {

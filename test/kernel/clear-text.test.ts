@@ -1,0 +1,246 @@
+/**
+ * Nothing of the application ever goes in clear: it writes before the keys are there, everything that
+ * passes is recorded, and system calls fail where it hurts most.
+ */
+import { once } from 'node:events';
+import type * as tls from 'node:tls';
+import { expect, it } from 'vitest';
+import { expectNothingInClear, newMarker } from '../support/clear.js';
+import { type AnySocket, type Side, connectTo, listen, readAll } from '../support/connection.js';
+import { type Errno, type FaultyCall, fault, withFaults } from '../support/faults.js';
+import { describeKernel } from '../support/kernel.js';
+import { type Ended, startScript } from '../support/script.js';
+import { type Role, type Version, roles, versions } from '../support/scripted.js';
+import { handshakeRecords } from '../support/steps.js';
+import { type Wire, recordTypes, tap } from '../support/wire.js';
+
+const pairings: [server: Side, client: Side][] = [
+  ['ktls', 'node'],
+  ['node', 'ktls'],
+  ['ktls', 'ktls'],
+];
+
+describeKernel('what is written before the keys are there goes encrypted', () => {
+  for (const version of versions) {
+    for (const [server, client] of pairings) {
+      it(`${version}, ${server} server, ${client} client`, async () => {
+        const limits = { minVersion: version, maxVersion: version };
+        const marker = newMarker();
+        const { listener, port } = await listen(server, limits);
+        listener.on('secureConnection', (socket: tls.TLSSocket) => socket.end(marker));
+        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+        const wire = await tap(port);
+        const socket = connectTo(wire.port, client, limits);
+        socket.write(marker);
+        socket.end(marker);
+        const [[accepting], atClient] = await Promise.all([accepted, readAll(socket)]);
+        const atServer = await readAll(accepting);
+        await wire.close();
+        listener.close();
+        await once(listener, 'close');
+
+        expect(atClient.toString()).toBe(marker);
+        expect(atServer.toString()).toBe(marker + marker);
+        expectNothingInClear(wire, marker);
+      });
+    }
+  }
+});
+
+/** Our side of a connection, in a process in which one system call fails. */
+const faulty = `
+  const { role, port, version, mode, fault, marker } = given;
+  const limits = { minVersion: version, maxVersion: version };
+  // Whatever the kernel is asked once a process has been asked after this.
+  const first = await pair(limits);
+  first.client.destroy();
+  first.listener.close();
+  await once(first.listener, 'close');
+  const inUse = () => Object.entries(ktls.stats())
+    .filter(([name]) => name.startsWith('TlsCurr'))
+    .reduce((sum, [, count]) => sum + count, sockets());
+  const before = inUse();
+  const events = [];
+  let received = '', offload;
+  const watch = (socket) => {
+    socket.on('error', (error) => events.push('error ' + error.code));
+    socket.on('data', (data) => {
+      received += data;
+      if (received.includes(marker)) socket.end();
+    });
+  };
+  process.env.KTLS_FAULT = fault;
+  if (role === 'client') {
+    const socket = connect(port, { ...limits, mode });
+    watch(socket);
+    socket.write(marker);
+    socket.on('secureConnect', () => { events.push('secured'); offload = socket.offload; });
+    await new Promise((resolve) => socket.on('close', resolve));
+  } else {
+    const listener = server({ ...limits, mode });
+    listener.on('tlsClientError', (error) => events.push('tlsClientError ' + error.code));
+    listener.on('secureConnection', (socket) => {
+      events.push('secured');
+      offload = socket.offload;
+      watch(socket);
+      socket.write(marker);
+    });
+    say('port', await listening(listener));
+    await once(listener, 'connection');
+    listener.close();
+    await once(listener, 'close');
+  }
+  // A leak is a process that is killed in the end.
+  while (inUse() > before) await delay(20);
+  say('report', JSON.stringify({ events, received, offload }));
+`;
+
+interface Report {
+  events: string[];
+  received: string;
+  offload?: { offloaded: boolean; reason: string | null };
+}
+
+interface Faulted extends Report {
+  ended: Ended;
+  wire: Wire;
+  /** What the peer, which is node:tls, got. */
+  peerReceived: string;
+}
+
+interface Fault {
+  role: Role;
+  version: Version;
+  mode: 'prefer' | 'require';
+  call: FaultyCall;
+  errno: Errno;
+  nth?: number;
+  marker: string;
+}
+
+async function withFault({ call, errno, nth, ...rest }: Fault): Promise<Faulted> {
+  const { role, version, marker } = rest;
+  const limits = { minVersion: version, maxVersion: version };
+  let peerReceived = '';
+  const watch = (socket: AnySocket): void => {
+    socket.on('error', () => undefined);
+    socket.on('data', (data: Buffer) => (peerReceived += data.toString()));
+  };
+  const options = { env: withFaults(), given: { ...rest, fault: fault(call, errno, nth) } };
+
+  const { listener, port } = await listen('node', limits);
+  let wire: Wire;
+  let script;
+  if (role === 'client') {
+    listener.on('secureConnection', (socket: tls.TLSSocket) => {
+      watch(socket);
+      socket.write(marker);
+    });
+    wire = await tap(port);
+    script = startScript(faulty, { ...options, given: { ...options.given, port: wire.port } });
+  } else {
+    script = startScript(faulty, options);
+    wire = await tap(Number(await script.said('port')));
+    const socket = connectTo(wire.port, 'node', limits);
+    watch(socket);
+    socket.write(marker);
+  }
+  const ended = await script.ended;
+  await wire.close();
+  listener.close();
+  await once(listener, 'close');
+  const report = /^report (.*)$/m.exec(ended.stdout)?.[1];
+  if (report === undefined) throw new Error(`no report: ${JSON.stringify(ended)}`);
+  return { ...(JSON.parse(report) as Report), ended, wire, peerReceived };
+}
+
+/** An alert is shorter than this, whatever the cipher. */
+const ALERT_RECORD = 5 + 8 + 2 + 1 + 16;
+
+/** Throws unless our side sent the records of the handshake and then, if anything, one alert. */
+async function expectOnlyHandshake(role: Role, version: Version, wire: Wire): Promise<void> {
+  const sent = role === 'server' ? wire.toClient : wire.toServer;
+  const peer = role === 'server' ? 'client' : 'server';
+  const most = (await handshakeRecords(version))[peer];
+  const types = recordTypes(sent);
+  if (types.length === most + 1) {
+    const bytes = Buffer.concat(sent);
+    expect(bytes.length - lastRecordAt(bytes)).toBeLessThanOrEqual(ALERT_RECORD);
+  } else {
+    expect(types.length).toBeLessThanOrEqual(most);
+  }
+}
+
+function lastRecordAt(bytes: Buffer): number {
+  let at = 0;
+  for (;;) {
+    const next = at + 5 + bytes.readUInt16BE(at + 3);
+    if (next >= bytes.length) return at;
+    at = next;
+  }
+}
+
+/** Fails before anything of the application has moved, in either direction. */
+async function expectDeath(fault: Omit<Fault, 'marker'>, code: string): Promise<void> {
+  const marker = newMarker();
+  const { events, received, peerReceived, ended, wire } = await withFault({ ...fault, marker });
+  expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+  expect(events).toEqual([`${fault.role === 'server' ? 'tlsClientError' : 'error'} ${code}`]);
+  expect(received + peerReceived).toBe('');
+  expectNothingInClear(wire, marker);
+  await expectOnlyHandshake(fault.role, fault.version, wire);
+}
+
+async function expectUserSpace(fault: Omit<Fault, 'marker'>, reason: string): Promise<void> {
+  const marker = newMarker();
+  const report = await withFault({ ...fault, marker });
+  expect(report.ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+  expect(report).toMatchObject({
+    events: ['secured'],
+    received: marker,
+    peerReceived: marker,
+    offload: { offloaded: false, reason },
+  });
+  expectNothingInClear(report.wire, marker);
+}
+
+/** What the kernel may refuse, and how the refusal is called. */
+const refusals = [
+  { call: 'tx', errno: 'EBUSY', option: 'TLS_TX', reason: 'ERR_KTLS_CIPHER' },
+  { call: 'ulp', errno: 'EPERM', option: 'TCP_ULP', reason: 'ERR_KTLS_SANDBOX' },
+] as const;
+
+for (const version of versions) {
+  for (const role of roles) {
+    describeKernel(`a ${role} of ${version}`, () => {
+      it('dies without a word if the kernel takes the sending key but not the other', async () => {
+        const fault = { role, version, mode: 'prefer', call: 'rx', errno: 'EBUSY' } as const;
+        await expectDeath(fault, 'ERR_KTLS_INSTALL');
+      });
+
+      for (const { call, errno, option, reason } of refusals) {
+        it(`carries on in user space if ${option} fails after a good probe`, async () => {
+          await expectUserSpace({ role, version, mode: 'prefer', call, errno }, reason);
+        });
+
+        it(`that must be offloaded dies if ${option} fails after a good probe`, async () => {
+          await expectDeath({ role, version, mode: 'require', call, errno }, reason);
+        });
+      }
+
+      for (const call of ['send', 'recv'] as const) {
+        it(`dies of a ${call} that fails in the handshake`, async () => {
+          await expectDeath({ role, version, mode: 'prefer', call, errno: 'ENOBUFS' }, 'ENOBUFS');
+        });
+
+        it(`does not mind a ${call} that is interrupted`, async () => {
+          const fault = { role, version, mode: 'prefer', call, errno: 'EINTR' } as const;
+          const marker = newMarker();
+          const report = await withFault({ ...fault, marker });
+          expect(report).toMatchObject({ received: marker, peerReceived: marker });
+          expectNothingInClear(report.wire, marker);
+        });
+      }
+    });
+  }
+}

@@ -1,0 +1,455 @@
+/** The native layer against a kernel that has TLS: keys, records, counters, errors. */
+import { type CipherGCMTypes, createDecipheriv, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import {
+  type Channel,
+  Direction,
+  Ready,
+  receivedLength,
+  receivedType,
+} from '../../lib/kernel/binding.js';
+import { describeKernel } from '../support/kernel.js';
+import { Link, fdOf, native, runAlone, tcpPair } from '../support/native.js';
+
+const {
+  EAGAIN,
+  EBADMSG,
+  EBUSY,
+  ECANCELED,
+  EEXIST,
+  EIO,
+  EINVAL,
+  EMSGSIZE,
+  ENOENT,
+  ENOPROTOOPT,
+  EPERM,
+} = constants.errno;
+
+const TLS12 = 0x0303;
+const TLS13 = 0x0304;
+const ALERT = 21;
+const HANDSHAKE = 22;
+const DATA = 23;
+const SEQUENCE = 8;
+
+interface Aead {
+  name: string;
+  cipher: number;
+  key: number;
+  salt: number;
+  iv: number;
+  /** node:crypto's name, where it has the algorithm. */
+  algorithm?: string;
+}
+
+/** Lengths as in `<linux/tls.h>`, repeated here so that the addon's table has something to be held to. */
+const AEADS: Aead[] = [
+  { name: 'AES-128-GCM', cipher: 51, key: 16, salt: 4, iv: 8, algorithm: 'aes-128-gcm' },
+  { name: 'AES-256-GCM', cipher: 52, key: 32, salt: 4, iv: 8, algorithm: 'aes-256-gcm' },
+  { name: 'AES-128-CCM', cipher: 53, key: 16, salt: 4, iv: 8, algorithm: 'aes-128-ccm' },
+  {
+    name: 'ChaCha20-Poly1305',
+    cipher: 54,
+    key: 32,
+    salt: 0,
+    iv: 12,
+    algorithm: 'chacha20-poly1305',
+  },
+  { name: 'SM4-GCM', cipher: 55, key: 16, salt: 4, iv: 8 },
+  { name: 'SM4-CCM', cipher: 56, key: 16, salt: 4, iv: 8 },
+  { name: 'ARIA-128-GCM', cipher: 57, key: 16, salt: 4, iv: 8, algorithm: 'aria-128-gcm' },
+  { name: 'ARIA-256-GCM', cipher: 58, key: 32, salt: 4, iv: 8, algorithm: 'aria-256-gcm' },
+];
+const AES128 = AEADS[0]!;
+
+const VERSIONS = [
+  { version: TLS12, versionName: 'TLS 1.2' },
+  { version: TLS13, versionName: 'TLS 1.3' },
+];
+
+const probed = new Map<string, readonly number[]>();
+
+/** Asked once for each: an absent algorithm costs the kernel a run of modprobe. */
+function probe(version: number, cipher: number): readonly number[] {
+  const key = `${version} ${cipher}`;
+  let steps = probed.get(key);
+  if (steps === undefined) probed.set(key, (steps = native().probe(version, cipher)));
+  return steps;
+}
+
+function makeMaterial(aead: Aead, sequence = 0n): Buffer {
+  const material = randomBytes(aead.key + aead.salt + aead.iv + SEQUENCE);
+  material.writeBigUInt64BE(sequence, material.length - SEQUENCE);
+  return material;
+}
+
+interface Suite {
+  version: number;
+  aead: Aead;
+}
+
+/** Two channels, one on each end of a connection. */
+class KernelPair implements AsyncDisposable {
+  readonly a: Channel;
+  readonly b: Channel;
+
+  readonly sockets: Socket[];
+  readonly #suite: Suite;
+
+  private constructor(sockets: Socket[], suite: Suite) {
+    this.sockets = sockets;
+    this.#suite = suite;
+    const { Channel } = native();
+    this.a = new Channel(fdOf(sockets[0]!), () => undefined);
+    this.b = new Channel(fdOf(sockets[1]!), () => undefined);
+  }
+
+  static async open(suite: Suite, host?: string): Promise<KernelPair> {
+    const { peer, socket } = await tcpPair(host);
+    const pair = new KernelPair([socket, peer], suite);
+    expect(pair.a.attachUlp()).toBe(0);
+    expect(pair.b.attachUlp()).toBe(0);
+    return pair;
+  }
+
+  /** With keys for what `a` sends and `b` receives. */
+  static async keyed(suite: Suite, sequence = 0n): Promise<KernelPair> {
+    const pair = await KernelPair.open(suite);
+    const material = makeMaterial(suite.aead, sequence);
+    expect(pair.install(pair.b, Direction.RX, Buffer.from(material))).toBe(0);
+    expect(pair.install(pair.a, Direction.TX, material)).toBe(0);
+    return pair;
+  }
+
+  install(channel: Channel, direction: Direction, material: Uint8Array): number {
+    const { version, aead } = this.#suite;
+    return channel.installKeys(direction, version, aead.cipher, material);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.a.close();
+    this.b.close();
+    for (const socket of this.sockets) socket.destroy();
+    await wait(0);
+  }
+}
+
+interface Message {
+  type: number;
+  payload: Buffer;
+}
+
+/** The next message, or a negated errno. */
+async function receive(channel: Channel, size = 65536): Promise<Message | number> {
+  const target = Buffer.alloc(size);
+  for (let tries = 0; tries < 2000; tries++) {
+    const result = channel.receive(target, 0);
+    if (result === -EAGAIN) {
+      await wait(1);
+      continue;
+    }
+    if (result < 0) return result;
+    return {
+      type: receivedType(result),
+      payload: target.subarray(0, receivedLength(result)),
+    };
+  }
+  throw new Error('nothing came');
+}
+
+/** One protected record opened with node:crypto: the independent judge of what the kernel made. */
+function open(
+  { version, aead }: Suite,
+  material: Buffer,
+  sequence: bigint,
+  record: Buffer,
+): Buffer {
+  const key = material.subarray(0, aead.key);
+  const salt = material.subarray(aead.key, aead.key + aead.salt);
+  const iv = material.subarray(aead.key + aead.salt, aead.key + aead.salt + aead.iv);
+  const counter = Buffer.alloc(SEQUENCE);
+  counter.writeBigUInt64BE(sequence);
+  const explicit = version === TLS12 && aead.iv === 8 ? 8 : 0;
+  const body = record.subarray(5 + explicit, -16);
+  let nonce: Buffer;
+  let aad: Buffer;
+  if (explicit > 0) {
+    nonce = Buffer.concat([salt, record.subarray(5, 5 + explicit)]);
+  } else {
+    nonce = Buffer.concat([salt, iv]);
+    for (let i = 0; i < SEQUENCE; i++) nonce[4 + i]! ^= counter[i]!;
+  }
+  if (version === TLS13) {
+    aad = record.subarray(0, 5);
+  } else {
+    aad = Buffer.concat([counter, record.subarray(0, 3), Buffer.of(body.length >> 8, body.length)]);
+  }
+  // The types know GCM only by names; CCM and ChaCha take the same options.
+  const decipher = createDecipheriv(aead.algorithm as CipherGCMTypes, key, nonce, {
+    authTagLength: 16,
+  });
+  decipher.setAuthTag(record.subarray(-16));
+  decipher.setAAD(aad, { plaintextLength: body.length });
+  return Buffer.concat([decipher.update(body), decipher.final()]);
+}
+
+const suites = AEADS.flatMap((aead) =>
+  VERSIONS.map(({ version, versionName }) => ({ aead, version, versionName, name: aead.name })),
+);
+
+describeKernel('the native layer under kernel TLS', () => {
+  describe('probe', () => {
+    test.each(VERSIONS)('finds AES-GCM with $versionName in both directions', ({ version }) => {
+      expect(native().probe(version, 51)).toEqual([0, 0, 0, 0]);
+      expect(native().probe(version, 52)).toEqual([0, 0, 0, 0]);
+    });
+
+    test.each(suites)('has a plain answer for $name with $versionName', ({ version, aead }) => {
+      const [pair, ulp, ...keys] = probe(version, aead.cipher);
+      expect([pair, ulp]).toEqual([0, 0]);
+      for (const key of keys) expect([0, -EINVAL, -ENOENT, -ECANCELED]).toContain(key);
+    });
+
+    test('takes a fraction of a millisecond where the machine is not emulated', () => {
+      native().probe(TLS13, 51);
+      const start = process.hrtime.bigint();
+      for (let i = 0; i < 10; i++) native().probe(TLS13, 51);
+      expect(Number(process.hrtime.bigint() - start) / 1e7).toBeLessThan(50);
+    });
+  });
+
+  describe.each(suites)('$name with $versionName', ({ version, aead }) => {
+    const suite = { version, aead };
+    // Which of them a kernel must take, the tests of probe say.
+    if (probe(version, aead.cipher).some((step) => step !== 0)) {
+      test('refuses the keys the way probe said', async () => {
+        await using pair = await KernelPair.open(suite);
+        const [, , tx] = probe(version, aead.cipher);
+        expect(pair.install(pair.a, Direction.TX, makeMaterial(aead))).toBe(tx);
+      });
+      return;
+    }
+
+    test('carries data and control records in order', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      expect(pair.a.write(Buffer.from('hello '), 0)).toBe(6);
+      expect(pair.a.write(Buffer.from('world'), 0)).toBe(5);
+      expect(pair.a.sendRecord(ALERT, Buffer.of(1, 0))).toBe(2);
+      expect(await receive(pair.b)).toEqual({ type: DATA, payload: Buffer.from('hello world') });
+      expect(await receive(pair.b)).toEqual({ type: ALERT, payload: Buffer.of(1, 0) });
+    });
+
+    test.skipIf(aead.algorithm === undefined)(
+      'makes records that node:crypto opens with key, salt, iv and sequence as given',
+      async () => {
+        await using pair = await KernelPair.open(suite);
+        const first = 0x0102030405060708n;
+        const material = makeMaterial(aead, first);
+        const copy = Buffer.from(material);
+        expect(pair.install(pair.a, Direction.TX, material)).toBe(0);
+        expect(material.every((byte) => byte === 0)).toBe(true);
+        for (const [index, text] of ['one', 'two'].entries()) {
+          pair.a.write(Buffer.from(text), 0);
+          // b has no keys: it sees what is on the wire.
+          const wire = (await receive(pair.b)) as Message;
+          const inner = version === TLS13 ? Buffer.of(DATA) : Buffer.alloc(0);
+          expect(open(suite, copy, first + BigInt(index), wire.payload)).toEqual(
+            Buffer.concat([Buffer.from(text), inner]),
+          );
+        }
+      },
+    );
+
+    test('tells the sequence number of the next record', async () => {
+      await using pair = await KernelPair.keyed(suite, 41n);
+      expect(pair.a.sendSequence(version, aead.cipher)).toBe(41n);
+      pair.a.write(Buffer.from('x'), 0);
+      pair.a.sendRecord(ALERT, Buffer.of(1, 0));
+      expect(pair.a.sendSequence(version, aead.cipher)).toBe(43n);
+    });
+  });
+
+  describe.each(VERSIONS)('$versionName', ({ version }) => {
+    const suite = { version, aead: AES128 };
+
+    test('a record type change ends a read, and a large target takes many records', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      for (let i = 0; i < 5; i++) pair.a.write(Buffer.alloc(1000, i), 0);
+      pair.a.sendRecord(HANDSHAKE, Buffer.of(0, 0, 0, 0));
+      pair.a.write(Buffer.from('after'), 0);
+      expect(await receive(pair.b)).toMatchObject({ type: DATA, payload: { length: 5000 } });
+      expect(await receive(pair.b)).toMatchObject({ type: HANDSHAKE, payload: { length: 4 } });
+      expect(await receive(pair.b)).toMatchObject({ type: DATA, payload: { length: 5 } });
+    });
+
+    test('a target too small for a control record gets the rest next, of the same type', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      pair.a.sendRecord(HANDSHAKE, Buffer.from('abcdef'));
+      expect(await receive(pair.b, 4)).toEqual({ type: HANDSHAKE, payload: Buffer.from('abcd') });
+      expect(await receive(pair.b, 4)).toEqual({ type: HANDSHAKE, payload: Buffer.from('ef') });
+    });
+
+    test('the end of the stream is 0 with no other type than data', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      pair.sockets[0]!.end();
+      const end = (await receive(pair.b)) as Message;
+      expect(end.payload).toHaveLength(0);
+      expect([0, DATA]).toContain(end.type);
+    });
+
+    test('a damaged record is EBADMSG', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.install(pair.b, Direction.RX, makeMaterial(AES128))).toBe(0);
+      pair.a.write(Buffer.from(`1703030030${'5a'.repeat(48)}`, 'hex'), 0);
+      expect(await receive(pair.b)).toBe(-EBADMSG);
+    });
+
+    test('a record that is too long is EMSGSIZE', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.install(pair.b, Direction.RX, makeMaterial(AES128))).toBe(0);
+      // With TLS 1.2 the kernel looks at the length only when the explicit nonce is there too.
+      pair.a.write(Buffer.from(`1703035000${'5a'.repeat(48)}`, 'hex'), 0);
+      expect(await receive(pair.b)).toBe(-EMSGSIZE);
+    });
+
+    test('a record of a wrong version is EINVAL', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.install(pair.b, Direction.RX, makeMaterial(AES128))).toBe(0);
+      pair.a.write(Buffer.from(`1702030030${'5a'.repeat(48)}`, 'hex'), 0);
+      expect(await receive(pair.b)).toBe(-EINVAL);
+    });
+
+    test('takeError lets a fatal alert out after a damaged record', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.install(pair.b, Direction.RX, makeMaterial(AES128))).toBe(0);
+      expect(pair.install(pair.b, Direction.TX, makeMaterial(AES128))).toBe(0);
+      pair.a.write(Buffer.from(`1703030030${'5a'.repeat(48)}`, 'hex'), 0);
+      expect(await receive(pair.b)).toBe(-EBADMSG);
+      pair.b.takeError();
+      expect(pair.b.sendRecord(ALERT, Buffer.of(2, 20))).toBe(2);
+      const wire = (await receive(pair.a)) as Message;
+      expect(wire.payload[0]).toBe(version === TLS13 ? DATA : ALERT);
+    });
+
+    test('one direction at a time is legal, and the other stays plain', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.install(pair.a, Direction.TX, makeMaterial(AES128))).toBe(0);
+      pair.b.write(Buffer.from('in clear'), 0);
+      expect(await receive(pair.a)).toMatchObject({ payload: Buffer.from('in clear') });
+    });
+
+    test('keys twice are EBUSY, or a rekey where the kernel has it', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      const again = pair.install(pair.a, Direction.TX, makeMaterial(AES128));
+      expect(version === TLS12 ? [-EBUSY] : [-EBUSY, 0]).toContain(again);
+    });
+
+    test('the ULP twice is EEXIST', async () => {
+      await using pair = await KernelPair.open(suite);
+      expect(pair.a.attachUlp()).toBe(-EEXIST);
+    });
+
+    test('keys without the ULP are ENOPROTOOPT', async () => {
+      await using link = await Link.open();
+      const { key, salt, iv, cipher } = AES128;
+      const material = new Uint8Array(key + salt + iv + SEQUENCE);
+      expect(link.channel.installKeys(Direction.TX, version, cipher, material)).toBe(-ENOPROTOOPT);
+    });
+
+    test('bytesInTcp counts records with their overhead', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      const overhead = version === TLS13 ? 5 + 1 + 16 : 5 + 8 + 16;
+      const before = pair.a.bytesInTcp();
+      pair.a.write(Buffer.alloc(100), 0);
+      expect(pair.a.bytesInTcp() - before).toBe(100 + overhead);
+      pair.a.write(Buffer.alloc(40_000), 0);
+      expect(pair.a.bytesInTcp() - before).toBe(40_100 + 4 * overhead);
+    });
+
+    test('bytesInTcp shows when accepted records are not yet in TCP', async () => {
+      await using pair = await KernelPair.keyed(suite);
+      const overhead = version === TLS13 ? 5 + 1 + 16 : 5 + 8 + 16;
+      const before = pair.a.bytesInTcp();
+      const first = pair.a.sendSequence(version, 51) as bigint;
+      let written = 0;
+      for (let taken; (taken = pair.a.write(Buffer.alloc(50_000), 0)) > 0;) written += taken;
+      const expected = (): number =>
+        written + overhead * Number((pair.a.sendSequence(version, 51) as bigint) - first);
+      expect(pair.a.bytesInTcp() - before).toBeLessThanOrEqual(expected());
+      let read = 0;
+      while (read < written) {
+        const message = await receive(pair.b, 1 << 20);
+        if (typeof message === 'number') throw new Error(`receive: ${message}`);
+        read += message.payload.length;
+      }
+      expect(read).toBe(written);
+      expect(pair.a.bytesInTcp() - before).toBe(expected());
+    });
+  });
+
+  test('a plain read of a control record, which libuv does, fails with EIO and keeps it', async () => {
+    await using pair = await KernelPair.keyed({ version: TLS13, aead: AES128 });
+    pair.a.sendRecord(ALERT, Buffer.of(1, 0));
+    await wait(20);
+    // readRecord() is a plain recv(); nobody should call it under TLS.
+    expect(pair.b.readRecord()).toBe(-EIO);
+    expect(await receive(pair.b)).toEqual({ type: ALERT, payload: Buffer.of(1, 0) });
+  });
+
+  test('readiness is told for records under TLS', async () => {
+    const link = await Link.open();
+    const material = makeMaterial(AES128);
+    const sender = new (native().Channel)(fdOf(link.peer), () => undefined);
+    expect([sender.attachUlp(), link.channel.attachUlp()]).toEqual([0, 0]);
+    expect(link.channel.installKeys(Direction.RX, TLS13, 51, Buffer.from(material))).toBe(0);
+    expect(sender.installKeys(Direction.TX, TLS13, 51, material)).toBe(0);
+    for (let i = 0; i < 3; i++) {
+      const heard = link.next(Ready.READ);
+      sender.write(Buffer.from('x'), 0);
+      await heard;
+      expect(await receive(link.channel)).toMatchObject({ type: DATA, payload: { length: 1 } });
+      expect(link.channel.receive(new Uint8Array(10), 0)).toBe(-EAGAIN);
+    }
+    sender.close();
+    await link[Symbol.asyncDispose]();
+  });
+
+  describe('tlsMode', () => {
+    const SOFTWARE = 2;
+    const BASE = 1;
+    // The kernel tells only CAP_NET_ADMIN before 6.15.
+    const privileged = process.getuid?.() === 0;
+
+    test.skipIf(!privileged).each(['127.0.0.1', '::1', '::ffff:127.0.0.1'])(
+      'says software for both directions over %s',
+      async (host) => {
+        await using pair = await KernelPair.open({ version: TLS13, aead: AES128 }, host);
+        expect(pair.a.tlsMode()).toBe(BASE + 16 * BASE);
+        expect(pair.install(pair.a, Direction.TX, makeMaterial(AES128))).toBe(0);
+        expect(pair.a.tlsMode()).toBe(SOFTWARE + 16 * BASE);
+        expect(pair.install(pair.a, Direction.RX, makeMaterial(AES128))).toBe(0);
+        expect(pair.a.tlsMode()).toBe(SOFTWARE + 16 * SOFTWARE);
+      },
+    );
+
+    test.skipIf(!privileged)(
+      'is EPERM without CAP_NET_ADMIN on kernels that ask for it',
+      async () => {
+        const { stdout, stderr } = await runAlone(`
+        const { fd, peer, socket } = await pair();
+        const channel = new Channel(fd, () => {});
+        const steps = [channel.attachUlp(), channel.installKeys(1, 0x0304, 51, Buffer.alloc(36))];
+        process.seteuid(65534);
+        console.log(...steps, channel.tlsMode());
+        channel.close(); peer.destroy(); socket.destroy();
+      `);
+        expect(stderr).toBe('');
+        const told = [-EPERM, SOFTWARE + 16 * BASE];
+        expect(told.map((mode) => `0 0 ${mode}\n`)).toContain(stdout);
+      },
+    );
+  });
+});

@@ -1,0 +1,31 @@
+/** Failing system calls: the library of `faults/faults.c`, built when first asked for. */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, renameSync } from 'node:fs';
+import { constants, tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export type FaultyCall = 'ulp' | 'tx' | 'rx' | 'send' | 'recv';
+export type Errno = keyof typeof constants.errno;
+
+/** The value of `KTLS_FAULT`: the nth such call from now on fails. */
+export const fault = (call: FaultyCall, errno: Errno, nth = 1): string =>
+  `${call} ${constants.errno[errno]} ${nth}`;
+
+/** The environment of a process in which `KTLS_FAULT` works. */
+export function withFaults(): NodeJS.ProcessEnv {
+  return { LD_PRELOAD: library() };
+}
+
+function library(): string {
+  const source = fileURLToPath(new URL('faults/faults.c', import.meta.url));
+  const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
+  const file = join(tmpdir(), `ktls-test-faults-${userInfo().uid}-${hash}.so`);
+  if (!existsSync(file)) {
+    const unfinished = join(mkdtempSync(join(tmpdir(), 'ktls-faults-')), 'faults.so');
+    execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', unfinished, source, '-ldl']);
+    renameSync(unfinished, file);
+  }
+  return file;
+}

@@ -1,0 +1,140 @@
+/**
+ * Programs that use the built package as an application does, each in a process of its own: what a crash,
+ * a hang, a leak or an exit code says about it cannot be hidden by the test runner.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { ecdsaCertificate } from './certificates.js';
+
+export const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What every script begins with. Loose functions here are the scripts' vocabulary. */
+const prelude = (): string => `
+import ktls from 'ktls';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import tls from 'node:tls';
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { setTimeout as delay } from 'node:timers/promises';
+const certificate = ${JSON.stringify(ecdsaCertificate())};
+const given = JSON.parse(process.env.KTLS_TEST_GIVEN ?? '{}');
+// Synchronous, so that nothing said before an exit is lost, workers included.
+const say = (...words) => fs.writeSync(1, words.join(' ') + '\\n');
+const server = (options = {}, make = ktls.createServer) => make({ ...certificate, ...options });
+const listening = async (listener) => {
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return listener.address().port;
+};
+const connect = (port, options = {}, connector = ktls.connect) =>
+  connector({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
+// A connection within this process, secured at both ends.
+const pair = async (options = {}) => {
+  const listener = server(options);
+  const accepted = once(listener, 'secureConnection');
+  const client = connect(await listening(listener), options);
+  await once(client, 'secureConnect');
+  const [accepting] = await accepted;
+  return { listener, client, server: accepting };
+};
+const sockets = () =>
+  fs.readdirSync('/proc/self/fd').filter((fd) => {
+    try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('socket:'); } catch { return false; }
+  }).length;
+`;
+
+/** What a script ended with. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ScriptOptions {
+  /** `given` in the script. */
+  given?: unknown;
+  env?: NodeJS.ProcessEnv;
+  nodeArguments?: string[];
+  /** Where 'ktls' is resolved from: this package unless a test has another. */
+  directory?: string;
+}
+
+export interface Running {
+  readonly process: ChildProcess;
+  /** The next line of standard output that begins with `word`, the word cut off. */
+  said(word: string): Promise<string>;
+  readonly ended: Promise<Ended>;
+}
+
+/** A process that takes longer has hung: it is killed, and its end says so. Emulated hosts are slow. */
+const DEADLINE = 50_000;
+
+/** Starts `body`, which may use the prelude's names and top-level `await`. */
+export function startScript(body: string, options: ScriptOptions = {}): Running {
+  const { given = {}, env = {}, nodeArguments = [], directory = packageRoot } = options;
+  const source = prelude() + body;
+  const child = spawn(
+    process.execPath,
+    [...nodeArguments, '--input-type=module', '--eval', source],
+    {
+      cwd: directory,
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        KTLS_TEST_GIVEN: JSON.stringify(given),
+        // For a script that starts workers or processes with the same beginning.
+        KTLS_TEST_PRELUDE: prelude(),
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: DEADLINE,
+      killSignal: 'SIGKILL',
+    },
+  );
+  const output = { stdout: '', stderr: '' };
+  const waiters = new Set<() => void>();
+  const notify = (): void => waiters.forEach((waiter) => waiter());
+  child.stdout.on('data', (data: Buffer) => {
+    output.stdout += data.toString();
+    notify();
+  });
+  child.stderr.on('data', (data: Buffer) => (output.stderr += data.toString()));
+  let over = false;
+  const ended = once(child, 'close').then(([code, signal]): Ended => {
+    over = true;
+    notify();
+    return { code: code as number | null, signal: signal as string | null, ...output };
+  });
+  let read = 0;
+  return {
+    process: child,
+    ended,
+    async said(word) {
+      for (;;) {
+        const start = output.stdout.indexOf('\n', read);
+        if (start >= 0) {
+          const line = output.stdout.slice(read, start);
+          read = start + 1;
+          if (line === word || line.startsWith(`${word} `)) return line.slice(word.length + 1);
+        } else if (over) {
+          throw new Error(`the script ended without saying '${word}': ${JSON.stringify(output)}`);
+        } else {
+          await new Promise<void>((resolve) => {
+            waiters.add(resolve);
+          });
+          waiters.clear();
+        }
+      }
+    },
+  };
+}
+
+export function runScript(body: string, options?: ScriptOptions): Promise<Ended> {
+  return startScript(body, options).ended;
+}
+
+/** The end of a program in which nothing went wrong and nobody complained. */
+export const clean = { code: 0, signal: null, stderr: '' } as const;

@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { runText } from './command.js';
+import { VmError } from './errors.js';
+import { fetchQemu, fetchVirtiofsd } from './fetch-host.js';
+import { findProgram } from './tools.js';
+
+/** A program of the host's, or one unpacked into the cache with its own libraries. */
+export interface HostProgram {
+  readonly program: string;
+  readonly libraries: readonly string[];
+}
+
+/** QEMU 7.2 is broken for this (vm/qemu.ts); 10.0 ran every kernel. */
+const qemuMinimum = 10;
+
+/** QEMU, with the directories of its firmware where they are not its own. */
+export async function findQemu(): Promise<HostProgram & { firmware: readonly string[] }> {
+  const own = findProgram('qemu-system-x86_64');
+  if (own && (await qemuMajor(own, [])) >= qemuMinimum) {
+    return { program: own, libraries: [], firmware: [] };
+  }
+  const root = await fetchQemu();
+  const program = join(root, 'usr', 'bin', 'qemu-system-x86_64');
+  const libraries = librariesOf(root);
+  if ((await qemuMajor(program, libraries)) < qemuMinimum) {
+    throw new VmError('ERR_KTLS_VM_BAD_PACKAGE', `${program} is older than ${qemuMinimum}`);
+  }
+  const firmware = ['qemu', 'seabios'].map((name) => join(root, 'usr', 'share', name));
+  return { program, libraries, firmware };
+}
+
+/** virtiofsd, and whether it is the older one in C, whose options differ. */
+export async function findVirtiofsd(): Promise<HostProgram & { inC: boolean }> {
+  const own = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd'].find(existsSync);
+  const { root, program } = own ? { root: '/', program: own } : await fetchVirtiofsd();
+  const libraries = own ? [] : librariesOf(root);
+  return { program, libraries, inC: program.includes('/qemu/') };
+}
+
+function librariesOf(root: string): string[] {
+  return ['usr/lib', 'lib']
+    .map((directory) => join(root, directory, 'x86_64-linux-gnu'))
+    .filter(existsSync);
+}
+
+async function qemuMajor(program: string, libraries: readonly string[]): Promise<number> {
+  const environment = libraries.length > 0 ? [`LD_LIBRARY_PATH=${libraries.join(':')}`] : [];
+  const text = await runText('env', [...environment, program, '--version']);
+  return Number(/version (\d+)\./.exec(text)?.[1] ?? 0);
+}

@@ -1,0 +1,91 @@
+/**
+ * Every flag that QEMU and the guest's kernel get. Debian's QEMU >= 10 is required: with 7.2
+ * (bookworm) TCG makes 6.12 fall over in double faults as soon as the guest works hard.
+ */
+
+/** Descriptors that QEMU inherits, by the number they have in its process. */
+export const descriptors = { output: 3, verdict: 4 } as const;
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** What vm/guest/init finds on its command line. */
+export interface GuestParameters {
+  /** The host's directory with `command` and `settings`; none: only prove that the kernel boots. */
+  readonly runDirectory?: string;
+  readonly loadTls: boolean;
+}
+
+export interface Machine {
+  readonly accelerator: Accelerator;
+  /** One guest nanosecond is one instruction; implies TCG and one CPU. */
+  readonly icount: boolean;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly vmlinux: string;
+  readonly initramfs: string;
+  /** virtiofsd's socket. */
+  readonly share?: string;
+  /** The file for the kernel's console. */
+  readonly console: string;
+  /** Directories with QEMU's firmware, if not its own. */
+  readonly firmware: readonly string[];
+  readonly guest: GuestParameters;
+}
+
+/** QEMU's command line. */
+export function qemuArguments(machine: Machine): string[] {
+  const memory = `${machine.memoryMiB}M`;
+  return [
+    ...machine.firmware.flatMap((directory) => ['-L', directory]),
+    ...['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot', '-nic', 'none'],
+    ...processor(machine),
+    ...['-m', memory, '-machine', 'pc,memory-backend=ram'],
+    // Shared memory is what a vhost-user device needs; pages are taken as the guest touches them.
+    ...['-object', `memory-backend-memfd,id=ram,size=${memory},share=on`],
+    ...['-kernel', machine.vmlinux, '-initrd', machine.initramfs],
+    ...['-append', kernelArguments(machine)],
+    ...['-serial', `file:${machine.console}`],
+    ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
+    ...port('output', 1),
+    ...port('verdict', 2),
+    ...(machine.share ? share(machine.share) : []),
+  ];
+}
+
+function processor({ accelerator, icount, cpus }: Machine): string[] {
+  if (icount) {
+    const single = ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off'];
+    return [...single, '-cpu', 'max', '-smp', '1'];
+  }
+  const chosen =
+    accelerator === 'kvm'
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', 'tcg,thread=multi', '-cpu', 'max'];
+  return [...chosen, '-smp', String(cpus)];
+}
+
+/** A channel of bytes: an inherited socket here, /dev/vport?p<number> there. */
+function port(name: keyof typeof descriptors, number: number): string[] {
+  const backend = `socket,id=${name},fd=${descriptors[name]}`;
+  return ['-chardev', backend, '-device', `virtserialport,chardev=${name},nr=${number}`];
+}
+
+function share(socket: string): string[] {
+  const device = 'vhost-user-fs-pci,chardev=share,tag=root';
+  return ['-chardev', `socket,id=share,path=${socket}`, '-device', device];
+}
+
+function kernelArguments({ guest }: Machine): string {
+  return [
+    'console=ttyS0 quiet',
+    // A panic reboots at once, and -no-reboot makes that the end.
+    'panic=-1',
+    'mitigations=off',
+    // The watchdogs take a host busy with other work for a broken guest.
+    'tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
+    // For a fast start. Algorithms' self-tests are the distribution's business.
+    'cryptomgr.notests rcupdate.rcu_expedited=1 8250.nr_uarts=1',
+    guest.runDirectory === undefined ? 'ktls.probe' : `ktls.run=${guest.runDirectory}`,
+    ...(guest.loadTls ? [] : ['ktls.notls']),
+  ].join(' ');
+}
