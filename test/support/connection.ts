@@ -100,7 +100,12 @@ export async function readExactly(stream: Duplex, length: number): Promise<Buffe
     } else if (stream.readableEnded || stream.destroyed) {
       throw new Error(`the stream ended ${missing} bytes early`);
     } else {
-      await Promise.race([once(stream, 'readable'), once(stream, 'end'), once(stream, 'close')]);
+      const settled = new AbortController();
+      const { signal } = settled;
+      const events = ['readable', 'end', 'close'].map((event) => once(stream, event, { signal }));
+      for (const event of events) event.catch(() => undefined);
+      await Promise.race(events);
+      settled.abort();
     }
   }
   return Buffer.concat(chunks);

@@ -1,0 +1,173 @@
+/** On a host without kernel TLS the package is node:tls that says why. */
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import * as https from 'node:https';
+import { type AddressInfo, connect as tcpConnect, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tls from 'node:tls';
+import { afterEach, expect, it } from 'vitest';
+import * as ktls from '../../lib/index.js';
+import { kernelRefusal } from '../../lib/kernel/probe.js';
+import { ecdsaCertificate } from '../support/certificates.js';
+import { connectPair, exchange, listen, readAll } from '../support/connection.js';
+
+/** What the host can do decides the reason: `mode: 'off'` gives one that is the same everywhere. */
+const off = { mode: 'off' } as const;
+const insecure = { rejectUnauthorized: false };
+const refusal = kernelRefusal();
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+async function echoServer(): Promise<number> {
+  const { listener, port } = await listen('ktls', off);
+  listener.on('secureConnection', (socket: tls.TLSSocket) => socket.pipe(socket));
+  cleanups.push(() => listener.close());
+  return port;
+}
+
+it('carries data both ways, with sockets of node:tls', async () => {
+  await using pair = await connectPair({ serverOptions: off, clientOptions: off });
+  for (const socket of [pair.server, pair.client]) {
+    expect(socket).toBeInstanceOf(tls.TLSSocket);
+    expect(socket).toMatchObject({
+      offload: { offloaded: false, tx: 'none', rx: 'none', reason: 'ERR_KTLS_OFF' },
+    });
+  }
+  expect(await exchange(pair, 300_000)).toBe(true);
+});
+
+it('says why the host does not offload', async () => {
+  await using pair = await connectPair();
+  const { offload } = pair.client as ktls.ClientSocket;
+  expect(offload.reason).toBe(refusal?.code ?? null);
+  expect(offload.offloaded).toBe(refusal === null);
+  if (refusal !== null) expect(offload.detail).toBe(refusal.message);
+});
+
+it.each([
+  [
+    '(options, callback)',
+    (port: number, done: () => void) =>
+      ktls.connect({ port, host: '127.0.0.1', ...insecure, ...off }, done),
+  ],
+  [
+    '(port, options, callback)',
+    (port: number, done: () => void) =>
+      ktls.connect(port, { host: '127.0.0.1', ...insecure, ...off }, done),
+  ],
+  [
+    '(port, host, options, callback)',
+    (port: number, done: () => void) =>
+      ktls.connect(port, '127.0.0.1', { ...insecure, ...off }, done),
+  ],
+])('connects with the signature %s', async (_name, connect) => {
+  const port = await echoServer();
+  const socket = await new Promise<ktls.ClientSocket>((resolve, reject) => {
+    const connecting = connect(port, () => resolve(connecting));
+    connecting.on('error', reject);
+  });
+  socket.end('hello');
+  expect((await readAll(socket)).toString()).toBe('hello');
+});
+
+it('offloads an https server that then serves as before', async () => {
+  const server = ktls.offload(
+    https.createServer(ecdsaCertificate(), (request, response) => {
+      response.end(`you asked for ${request.url ?? ''}`);
+    }),
+    off,
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const request = https.get({ port, host: '127.0.0.1', path: '/x', agent: false, ...insecure });
+  const [response] = (await once(request, 'response')) as [import('node:http').IncomingMessage];
+  let body = '';
+  for await (const chunk of response) body += String(chunk);
+  expect(body).toBe('you asked for /x');
+});
+
+it("leaves the option 'socket' to node:tls", async () => {
+  const port = await echoServer();
+  const raw = tcpConnect(port, '127.0.0.1');
+  const socket = ktls.connect({ socket: raw, ...insecure });
+  socket.end('through');
+  expect((await readAll(socket)).toString()).toBe('through');
+  expect(socket.offload.reason).toBe('ERR_KTLS_NOT_TCP');
+});
+
+it('leaves Unix sockets to node:tls, on both sides', async () => {
+  const path = join(tmpdir(), `ktls-test-${process.pid}.sock`);
+  const server = ktls.createServer(ecdsaCertificate(), (socket) => socket.pipe(socket));
+  server.listen(path);
+  await once(server, 'listening');
+  cleanups.push(() => {
+    server.close();
+    rmSync(path, { force: true });
+  });
+  const socket = ktls.connect({ path, ...insecure });
+  socket.end('local');
+  expect((await readAll(socket)).toString()).toBe('local');
+  expect(socket.offload.reason).toBe('ERR_KTLS_NOT_TCP');
+});
+
+it.skipIf(refusal === null)(
+  "with mode 'require' on a host that cannot, a client fails before it sends a byte",
+  async () => {
+    let received = 0;
+    const server = createTcpServer((socket) => socket.on('data', () => received++));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    cleanups.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const socket = ktls.connect({ port, host: '127.0.0.1', mode: 'require' });
+    socket.write('secret');
+    await expect(once(socket, 'secureConnect')).rejects.toMatchObject({ code: refusal!.code });
+    expect(socket.destroyed).toBe(true);
+    expect(received).toBe(0);
+  },
+);
+
+it.skipIf(refusal === null)(
+  "with mode 'require' on a host that cannot, a server refuses and reports",
+  async () => {
+    const { listener, port } = await listen('ktls', { mode: 'require' });
+    cleanups.push(() => listener.close());
+    const reported = once(listener, 'tlsClientError');
+    const client = tls.connect({ port, host: '127.0.0.1', ...insecure });
+    client.on('error', () => undefined);
+    expect((await reported)[0]).toMatchObject({ code: refusal!.code });
+    await new Promise((resolve) => client.once('close', resolve));
+  },
+);
+
+it('rejects a wrong mode', () => {
+  const mode = 'always' as 'prefer';
+  const code = 'ERR_INVALID_ARG_VALUE';
+  expect(() => ktls.connect({ port: 1, mode })).toThrow(expect.objectContaining({ code }));
+  expect(() => ktls.createServer({ mode })).toThrow(expect.objectContaining({ code }));
+  expect(() => ktls.offload(tls.createServer(), { mode })).toThrow(
+    expect.objectContaining({ code }),
+  );
+});
+
+it('rejects what is no TLS server, and the same server twice', () => {
+  const server = ktls.createServer();
+  expect(() => ktls.offload(server)).toThrow(
+    expect.objectContaining({ code: 'ERR_KTLS_ALREADY_OFFLOADED' }),
+  );
+  expect(() => ktls.offload(createTcpServer() as unknown as tls.Server)).toThrow(
+    expect.objectContaining({ code: 'ERR_KTLS_NOT_A_TLS_SERVER' }),
+  );
+});
+
+it('is not for others to construct', () => {
+  const init = {} as ConstructorParameters<typeof ktls.OffloadedSocket>[0];
+  expect(() => new ktls.OffloadedSocket(init)).toThrow(
+    expect.objectContaining({ code: 'ERR_ILLEGAL_CONSTRUCTOR' }),
+  );
+});

@@ -1,0 +1,79 @@
+/** The architecture holds: imports point one way, and undocumented Node lives in one file. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const files = readdirSync('lib', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => ({ name, text: readFileSync(join('lib', name), 'utf8') }));
+
+/** The files of `lib` that a file imports. */
+function importsOf({ name, text }: { name: string; text: string }): string[] {
+  return [...text.matchAll(/from '(\.[^']+)'/g)].map(([, path]) =>
+    normalize(join(dirname(name), path!)).replace(/\.js$/, '.ts'),
+  );
+}
+
+const within = (name: string, ...places: string[]): boolean =>
+  places.some((place) => (place.endsWith('/') ? name.startsWith(place) : name === `${place}.ts`));
+
+/** Which places of `lib` each place may import. */
+const allowed: [place: string, from: string[]][] = [
+  ['tls/', ['tls/']],
+  ['errors', []],
+  ['diagnostics', ['errors']],
+  ['options', ['errors']],
+  ['node-private', []],
+  ['kernel/', ['kernel/', 'tls/', 'errors']],
+  ['handshake/', ['handshake/', 'tls/', 'kernel/binding', 'node-private', 'errors']],
+  [
+    'socket/',
+    [
+      'socket/',
+      'kernel/',
+      'handshake/',
+      'tls/',
+      'node-private',
+      'errors',
+      'diagnostics',
+      'options',
+    ],
+  ],
+  ['decorate', ['socket/', 'errors']],
+];
+
+describe('imports point one way', () => {
+  it('reads every file of lib', () => {
+    expect(files.length).toBeGreaterThan(25);
+  });
+
+  for (const [place, from] of allowed) {
+    it(`${place} imports nothing but ${from.join(', ') || 'Node'}`, () => {
+      const members = files.filter(({ name }) => within(name, place));
+      expect(members).not.toEqual([]);
+      for (const file of members) {
+        const wrong = importsOf(file).filter((name) => !within(name, ...from));
+        expect(wrong, file.name).toEqual([]);
+      }
+    });
+  }
+
+  it('only node-private.ts touches the underscored members of Node', () => {
+    const touches = files.filter(
+      ({ name, text }) =>
+        name !== 'node-private.ts' && /\._(handle|unrefTimer|server|parent|host)\b/.test(text),
+    );
+    expect(touches.map(({ name }) => name)).toEqual([]);
+  });
+
+  it('only kernel/binding.ts loads the addon', () => {
+    const loads = files.filter(({ text }) => text.includes('node-gyp-build'));
+    expect(loads.map(({ name }) => name)).toEqual(['kernel/binding.ts']);
+  });
+
+  it('examples see only the public surface', () => {
+    for (const name of readdirSync('examples')) {
+      expect(readFileSync(join('examples', name), 'utf8'), name).not.toMatch(/from '\.\.?\//);
+    }
+  });
+});
