@@ -66,6 +66,7 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
 /** Downloads over a bare `ktls.connect` socket: one HTTP/1.1 request, read to the end. */
 async function download(port: number, ca: Buffer): Promise<string> {
   const socket = ktls.connect({ port, host: 'localhost', ca, servername: 'localhost' });
+  socket.on('secureConnect', () => show('client, ktls.connect', socket.offload));
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   const hash = createHash('sha256');
   let head: Buffer | null = Buffer.alloc(0);
@@ -80,7 +81,6 @@ async function download(port: number, ca: Buffer): Promise<string> {
     hash.update(head.subarray(end + 4));
     head = null;
   }
-  show('client, ktls.connect', socket.offload);
   return hash.digest('hex');
 }
 

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { VmError } from './errors.js';
 
 /** The cache of fetched packages, kernels and images; may be deleted whenever no guest runs. */
 export function cacheDirectory(): string {
   const own = process.env['KTLS_VM_CACHE'];
-  if (own) return own;
+  if (own) return resolve(own);
   const shared = process.env['XDG_CACHE_HOME'];
   if (shared) return join(shared, 'ktls-vm');
   return join(homedir(), '.cache', 'ktls-vm');
@@ -57,7 +57,12 @@ export async function buildOnce(
   if (existsSync(path)) return path;
   return withLock(path, async () => {
     if (existsSync(path)) return path;
-    const directory = await mkdtemp(`${path}.partial-`);
+    const partial = `${basename(path)}.partial-`;
+    for (const name of await readdir(dirname(path))) {
+      // Of a process that was killed: no other builds this while we hold the lock.
+      if (name.startsWith(partial)) await rm(join(dirname(path), name), { recursive: true });
+    }
+    const directory = await mkdtemp(join(dirname(path), partial));
     try {
       await rename((await build(directory)) ?? directory, path);
     } finally {

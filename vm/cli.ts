@@ -33,25 +33,24 @@ or ktls-vm in $XDG_CACHE_HOME or ~/.cache; the system itself is not changed, exc
 missing tools (cpio, kmod, xz-utils, zstd, lz4) installed.
 `;
 
+const optionTypes = {
+  accel: { type: 'string' },
+  console: { type: 'string' },
+  env: { type: 'string', multiple: true },
+  help: { type: 'boolean', default: false },
+  icount: { type: 'boolean', default: false },
+  kernel: { type: 'string', default: 'trixie' },
+  memory: { type: 'string', default: '4096' },
+  'no-tls-module': { type: 'boolean', default: false },
+  node: { type: 'string' },
+  smp: { type: 'string', default: '2' },
+  timeout: { type: 'string', default: '900' },
+  update: { type: 'boolean', default: false },
+} as const;
+
 function parse(args: readonly string[]): RunInVmOptions | undefined {
   const split = args.indexOf('--');
-  const { values } = parseArgs({
-    args: split < 0 ? [...args] : args.slice(0, split),
-    options: {
-      accel: { type: 'string' },
-      console: { type: 'string' },
-      env: { type: 'string', multiple: true, default: [] },
-      help: { type: 'boolean', default: false },
-      icount: { type: 'boolean', default: false },
-      kernel: { type: 'string', default: 'trixie' },
-      memory: { type: 'string', default: '4096' },
-      'no-tls-module': { type: 'boolean', default: false },
-      node: { type: 'string' },
-      smp: { type: 'string', default: '2' },
-      timeout: { type: 'string', default: '900' },
-      update: { type: 'boolean', default: false },
-    },
-  });
+  const values = parseOptions(split < 0 ? args : args.slice(0, split));
   if (values.help) return undefined;
   const command = split < 0 ? [] : args.slice(split + 1);
   if (command.length === 0) throw usage('no command after --');
@@ -62,7 +61,7 @@ function parse(args: readonly string[]): RunInVmOptions | undefined {
     kernel,
     command,
     icount: values.icount,
-    env: Object.fromEntries(values.env.map(parseVariable)),
+    env: Object.fromEntries((values.env ?? []).map(parseVariable)),
     timeoutSeconds: parseCount('--timeout', values.timeout),
     memoryMiB: parseCount('--memory', values.memory),
     cpus: parseCount('--smp', values.smp),
@@ -72,6 +71,14 @@ function parse(args: readonly string[]): RunInVmOptions | undefined {
     ...(accel === undefined ? {} : { accelerator: accel }),
     ...(values.console === undefined ? {} : { consoleFile: values.console }),
   };
+}
+
+function parseOptions(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: optionTypes }).values;
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function usage(message: string): VmError {

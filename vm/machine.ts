@@ -16,7 +16,8 @@ export type OutputSink = (chunk: Buffer) => Promise<void> | void;
 
 /** The default sink. */
 export const toStdout: OutputSink = async (chunk) => {
-  if (!process.stdout.write(chunk)) await once(process.stdout, 'drain');
+  // A stdout whose reader has gone never drains.
+  if (!process.stdout.write(chunk) && process.stdout.writable) await once(process.stdout, 'drain');
 };
 
 export interface BootOptions {

@@ -1,5 +1,4 @@
-import { copyFile, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseAccelerator } from './accelerator.js';
 import { shellQuote } from './command.js';
@@ -10,6 +9,7 @@ import { buildInitramfs } from './initramfs.js';
 import { isKernelName, type KernelName } from './kernels.js';
 import { boot, toStdout, type OutputSink } from './machine.js';
 import type { Accelerator } from './qemu.js';
+import { makeRunDirectory } from './run-directory.js';
 import { serveRoot } from './share.js';
 import { requireTools } from './tools.js';
 
@@ -17,7 +17,10 @@ export interface RunInVmOptions {
   readonly kernel: KernelName;
   /** The program and its arguments; no shell reads them. */
   readonly command: readonly string[];
-  /** One instruction is one nanosecond: slow, and alike from run to run. Default false. */
+  /**
+   * One instruction is one nanosecond: slow, and alike from run to run. Time jumps while the guest
+   * waits for the host's files, so measure what has been read before. Default false.
+   */
   readonly icount?: boolean;
   /** Another Node for the guest: a major or a version. Default: the one that runs this. */
   readonly node?: string | number;
@@ -46,7 +49,8 @@ export interface RunInVmOptions {
 
 /**
  * Runs a command as root under a Debian kernel in QEMU. The guest sees the host's files; what it
- * changes it keeps to itself, and loses at its end. There is no network but `lo`, and no stdin.
+ * changes it keeps to itself, and loses at its end. What the host changes meanwhile it may not see.
+ * There is no network but `lo`, and no stdin.
  * @returns the command's exit status (128 + n if signal n ended it)
  * @throws VmError if the guest gave anything but one verdict, in time; the message ends with the
  *   guest's console
@@ -68,7 +72,7 @@ export async function runInVm(options: RunInVmOptions): Promise<{ status: number
   const node = await nodeDirectory(options.node?.toString());
   const { signal } = options;
 
-  const directory = await runDirectory();
+  const directory = await makeRunDirectory();
   const console = join(directory, 'console');
   const socket = join(directory, 'root.sock');
   try {
@@ -106,14 +110,6 @@ export async function runInVm(options: RunInVmOptions): Promise<{ status: number
   }
 }
 
-/** A directory of this run's own. It stands on the guest kernel's command line: no blanks. */
-async function runDirectory(): Promise<string> {
-  const parent = await realpath(tmpdir());
-  // A Unix socket's path has at most 107 bytes.
-  const fits = !/\s/.test(parent) && Buffer.byteLength(parent) < 80;
-  return mkdtemp(join(fits ? parent : '/tmp', 'ktls-vm-'));
-}
-
 /** What becomes of the guest's shell: the command, in an environment of its own. */
 function commandScript({ command, env, kernel }: RunInVmOptions, node: string): string {
   const variables = {
@@ -124,7 +120,8 @@ function commandScript({ command, env, kernel }: RunInVmOptions, node: string): 
     ...env,
   };
   const assignments = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-  return `exec env -i ${[...assignments, ...command].map(shellQuote).join(' ')}\n`;
+  // Not plain `env`: busybox would run its own, and its own `sh` and `id` after that.
+  return `exec /usr/bin/env -i ${[...assignments, ...command].map(shellQuote).join(' ')}\n`;
 }
 
 async function settingsScript(cwd: string, node: string, base: string): Promise<string> {

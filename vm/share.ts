@@ -1,11 +1,18 @@
-import type { ChildProcess, StdioOptions } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ended, kill, spawnBound } from './children.js';
 import { VmError } from './errors.js';
 import { findVirtiofsd } from './host-programs.js';
 
 const startDeadlineMs = 10_000;
+
+/** The lock file that virtiofsd 7.2 leaves behind. */
+function pidFile(socket: string): string {
+  return join('/var/run/virtiofsd', `${socket.replaceAll('/', '.')}.pid`);
+}
 
 /**
  * Serves the host's root to one guest over virtiofs. virtiofs because Debian's cloud kernels have
@@ -23,17 +30,20 @@ export async function serveRoot(socket: string): Promise<{ stop: () => Promise<v
         // An overlay does not cross into another filesystem: the guest must see but one.
         ...['--no-announce-submounts', '--sandbox', isRoot ? 'chroot' : 'none'],
       ];
-  const stdio: StdioOptions = ['ignore', 'ignore', 'pipe'];
-  // The one in C serves only root, or what looks like it, and then may not raise its limits.
-  const child =
-    inC && !isRoot
-      ? spawnBound('unshare', ['-r', '-m', program, '--rlimit-nofile=0', ...args], {
-          stdio,
-          libraries,
-        })
-      : spawnBound(program, args, { stdio, libraries });
+  if (inC && !isRoot) {
+    // In a user namespace it starts, but the guest's overlay opens with O_NOATIME, which only a
+    // file's owner may on the host: every exec is EPERM. virtiofsd in Rust (trixie) drops the flag.
+    const remedy = 'virtiofsd of QEMU 7.2 needs root: run this as root, or on trixie';
+    throw new VmError('ERR_KTLS_VM_UNSUPPORTED_HOST', remedy);
+  }
+  const child = spawnBound(program, args, { stdio: ['ignore', 'ignore', 'pipe'], libraries });
   await listening(child, socket);
-  return { stop: () => kill(child) };
+  return {
+    stop: async () => {
+      await kill(child);
+      if (inC) await rm(pidFile(socket), { force: true });
+    },
+  };
 }
 
 async function listening(child: ChildProcess, socket: string): Promise<void> {

@@ -60,9 +60,8 @@ export class Handshake {
       owner.allowHalfOpen,
       (callback) => owner.shutdown(callback),
     );
-    this.#transport.once('close', () => {
-      if (this.#phase !== 'over') this.#fail();
-    });
+    // Closed by node:tls, it closes before node:tls says why.
+    this.#transport.once('close', () => setImmediate(() => this.#fail()));
     this.#transport.on('error', () => {
       // node:tls has its own listener and reports it.
     });

@@ -95,7 +95,10 @@ export class OffloadedSocket extends Socket {
     node.setConnecting(this, true);
   }
 
-  /** What the kernel does for this connection. Frozen; asked of the kernel when first read. */
+  /**
+   * What the kernel does for this connection. Frozen; asked of the kernel when first read, and of a socket
+   * that is closed by then nobody can say more than that the kernel did it.
+   */
   get offload(): OffloadState {
     if (this.#offload === pendingState && this.#path instanceof KernelPath) {
       this.#offload = kernelState(this.#channel!, this.#negotiated!);
@@ -176,12 +179,20 @@ export class OffloadedSocket extends Socket {
   #handshakeOwner(): HandshakeOwner {
     return {
       allowHalfOpen: this.allowHalfOpen,
-      shutdown: (callback) => super._final(callback),
+      shutdown: (callback) => this.#shutdown(callback),
       refuses: (handshake, tls) => this.#refuses(handshake, tls),
       refused: (tls, reason) => this.#refused(tls, reason),
       settled: (handshake, tls) => this.#settled(handshake, tls),
       failed: (error) => this.destroy(error),
     };
+  }
+
+  /** Sends FIN. Unlike net.Socket's `_final` it does not wait for 'connect', which comes later here. */
+  #shutdown(callback: WriteCallback): void {
+    const { connecting } = this;
+    node.setConnecting(this, false);
+    super._final(callback);
+    node.setConnecting(this, connecting);
   }
 
   #refuses({ observer }: Handshake, tls: TLSSocket): KtlsError | null {

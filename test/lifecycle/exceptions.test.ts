@@ -1,0 +1,96 @@
+/** An exception of the application is its own: it is reported as such, and the connections go on. */
+import { expect, it } from 'vitest';
+import { describeKernel } from '../support/kernel.js';
+import { clean, runScript } from '../support/script.js';
+
+describeKernel('an exception', () => {
+  it("in a 'data' listener ends the process as Node has it", async () => {
+    const ended = await runScript(`
+      const { server: accepted, client } = await pair();
+      accepted.write('hello');
+      client.on('data', () => { throw new Error('of the application'); });
+    `);
+    expect(ended).toMatchObject({ code: 1, signal: null });
+    expect(ended.stderr).toContain('Error: of the application');
+  });
+
+  for (const version of ['TLSv1.2', 'TLSv1.3']) {
+    it(`in a 'data' listener loses nothing if it is caught: ${version}`, async () => {
+      const ended = await runScript(
+        `
+        process.on('uncaughtException', (error) => say(error.message));
+        const { version } = given;
+        const { listener, server: accepted, client } =
+          await pair({ minVersion: version, maxVersion: version });
+        let text = '', thrown = 0;
+        client.on('data', (data) => {
+          text += data;
+          if (text.includes('goodbye')) client.end();
+          if (thrown++ < 3) throw new Error('caught');
+        });
+        const words = Array.from({ length: 20 }, (_, i) => 'word ' + i + ' ').concat('goodbye');
+        for (const word of words) {
+          accepted.write(word);
+          await delay(5);
+        }
+        accepted.end();
+        accepted.resume();
+        listener.close();
+        process.on('exit', () => say(text === words.join('')));
+        `,
+        { given: { version } },
+      );
+      expect(ended).toMatchObject({ ...clean, stdout: 'caught\ncaught\ncaught\ntrue\n' });
+    });
+  }
+
+  for (const [who, event] of [
+    ['client', 'secureConnect'],
+    ['listener', 'secureConnection'],
+    ['listener', 'keylog'],
+    ['client', 'end'],
+    ['client', 'finish'],
+  ] as const) {
+    it(`in '${event}' of the ${who} leaves the connection working if it is caught`, async () => {
+      const ended = await runScript(
+        `
+        const { who, event } = given;
+        process.on('uncaughtException', (error) => say(error.message));
+        const exploding = (name, emitter) => {
+          if (name === who) emitter.once(event, () => { throw new Error('caught'); });
+        };
+        const listener = server();
+        listener.on('secureConnection', (socket) => {
+          socket.on('data', (data) => socket.end(data));
+          socket.on('end', () => listener.close());
+        });
+        exploding('listener', listener);
+        const client = connect(await listening(listener));
+        let text = '';
+        client.on('data', (data) => (text += data));
+        client.on('close', () => process.on('exit', () => say(text)));
+        client.write('echo');
+        exploding('client', client);
+        `,
+        { given: { who, event } },
+      );
+      expect(ended).toMatchObject({ ...clean, stdout: 'caught\necho\n' });
+    });
+  }
+
+  it('of one connection leaves the others alone', async () => {
+    const ended = await runScript(`
+      process.on('uncaughtException', (error) => say(error.message));
+      const one = await pair();
+      const other = await pair();
+      one.client.on('data', () => { throw new Error('caught'); });
+      other.client.on('data', (data) => {
+        say(data);
+        process.exit();
+      });
+      one.server.write('x');
+      other.server.write('still here');
+    `);
+    expect(ended.stdout.split('\n').sort()).toEqual(['', 'caught', 'still here']);
+  });
+});

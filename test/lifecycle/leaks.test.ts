@@ -1,0 +1,56 @@
+/** Nothing is left of a connection that is over. */
+import { expect, it } from 'vitest';
+import { describeKernel } from '../support/kernel.js';
+import { clean, runScript } from '../support/script.js';
+
+/** How a connection ends. */
+const endings = {
+  'the client ended': 'client.end("bye"); accepted.end();',
+  'the server ended': 'accepted.end("bye"); client.end();',
+  'the client destroyed': 'client.destroy();',
+  'the server destroyed': 'accepted.destroy();',
+  'both destroyed': 'accepted.destroy(); client.destroy();',
+  'the client reset': 'client.resetAndDestroy();',
+  'the server reset': 'accepted.resetAndDestroy();',
+};
+
+describeKernel('200 connections leave no fd, handle or kernel state behind', () => {
+  for (const [ending, end] of Object.entries(endings)) {
+    it(`that ${ending}`, async () => {
+      const ended = await runScript(`
+        const listener = server();
+        const port = await listening(listener);
+        const inKernel = () => Object.entries(ktls.stats())
+          .filter(([name]) => name.startsWith('TlsCurr'))
+          .reduce((sum, [, count]) => sum + count, 0);
+        const resources = () => process.getActiveResourcesInfo().sort().join(' ');
+        const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
+        const one = async () => {
+          const secured = once(listener, 'secureConnection');
+          const client = connect(port);
+          client.on('error', () => undefined);
+          client.write('x');
+          const [accepted] = await secured;
+          accepted.on('error', () => undefined);
+          await once(accepted, 'data');
+          accepted.resume();
+          client.resume();
+          const over = Promise.all([closed(client), closed(accepted)]);
+          ${end}
+          await over;
+        };
+        await one();
+        const before = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+        for (let i = 0; i < 200; i++) await one();
+        const same = () => sockets() <= before.fds && inKernel() <= before.inKernel &&
+          resources() === before.resources;
+        for (let i = 0; i < 100 && !same(); i++) await delay(20);
+        const after = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+        say(same() ? 'same' : JSON.stringify({ before, after }));
+        listener.getConnections((error, count) => say(count));
+        listener.close();
+      `);
+      expect(ended).toMatchObject({ ...clean, stdout: 'same\n0\n' });
+    });
+  }
+});
