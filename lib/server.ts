@@ -117,13 +117,14 @@ function secure(
       if (node.pausesOnConnect(server)) socket.pause();
       server.emit('secureConnection', socket as unknown as tls.TLSSocket);
     },
+    rejected: (error) => {
+      server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
+    },
   });
   node.shareHandle(raw, socket);
   onReady.call = (events) => socket.channelReady(events);
-  socket.on('error', (error) => {
-    if (!socket.secureConnecting) return;
-    server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
-  });
+  // As node:tls has one on each socket of a server: who does not listen is not thrown at.
+  socket.on('error', () => undefined);
   socket.startServer(server, listener, channel);
 }
 

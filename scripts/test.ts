@@ -42,7 +42,12 @@ class TallyReader {
 }
 
 /** A run that ended badly and has no failed test to show for it counts as one. */
-function settle(name: string, reader: TallyReader, failedBefore: number, status: number): void {
+function settle(
+  name: string,
+  reader: TallyReader,
+  failedBefore: number,
+  status: number | string,
+): void {
   if (reader.found && (status === 0 || total.failed > failedBefore)) return;
   console.log(
     `${name}: exit status ${status} and ${reader.found ? 'no failed test' : 'no result'}`,
@@ -65,25 +70,43 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   settle(name, reader, failed, status);
 }
 
+/** Prints its output when it ends: several run at the same time. */
 async function onKernel(kernel: KernelName, node: string | undefined): Promise<void> {
   const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}`;
-  console.log(`\n== ${name}`);
-  const reader = new TallyReader();
-  const { failed } = total;
+  console.log(`\n== ${name}: started`);
+  const output: Buffer[] = [];
+  let status: number | string;
   try {
-    const { status } = await runInVm({
+    const ended = await runInVm({
       kernel,
       ...(node === undefined ? {} : { node }),
       command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths()],
       env: { KTLS_EXPECTED: '1' },
-      timeoutSeconds: 1800,
-      onOutput: (chunk: Buffer) => reader.read(chunk),
+      timeoutSeconds: 2400,
+      onOutput: (chunk: Buffer) => void output.push(chunk),
     });
-    settle(name, reader, failed, status);
+    ({ status } = ended);
   } catch (error) {
-    console.log(error instanceof Error ? error.message : error);
-    total.failed++;
+    status = error instanceof Error ? error.message : String(error);
   }
+  console.log(`\n== ${name}`);
+  const reader = new TallyReader();
+  const { failed } = total;
+  reader.read(Buffer.concat(output));
+  settle(name, reader, failed, status);
+}
+
+/** A guest under emulation keeps about one CPU busy. */
+async function onKernels(names: string[]): Promise<void> {
+  const waiting = names.map((name) => {
+    const [kernel = '', node] = name.split('@');
+    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
+    return () => onKernel(kernel, node);
+  });
+  const lane = async (): Promise<void> => {
+    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) await run();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
 }
 
 function paths(): string[] {
@@ -107,11 +130,7 @@ if (process.argv.length === 2) await onHost('host', HOST_TESTS, {});
 if (kernels.length === 0 && hostHasKernelTls()) {
   await onHost('host, kernel TLS', paths(), { KTLS_EXPECTED: '1' });
 } else {
-  for (const name of kernels.length > 0 ? kernels : ['trixie']) {
-    const [kernel = '', node] = name.split('@');
-    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
-    await onKernel(kernel, node);
-  }
+  await onKernels(kernels.length > 0 ? kernels : ['trixie']);
 }
 
 const { passed, failed, skipped } = total;

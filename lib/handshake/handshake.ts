@@ -25,6 +25,8 @@ export interface HandshakeOwner {
   settled(handshake: Handshake, tls: TLSSocket): void;
   /** The connection stays with node:tls. */
   refused(tls: TLSSocket, reason: KtlsError): void;
+  /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
+  rejected(error: Error): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;
 }
@@ -62,14 +64,15 @@ export class Handshake {
     );
     // Closed by node:tls, it closes before node:tls says why.
     this.#transport.once('close', () => setImmediate(() => this.#fail()));
-    this.#transport.on('error', () => {
-      // node:tls has its own listener and reports it.
+    this.#transport.on('error', (error) => {
+      // Up to 'secure' node:tls reports it; from there on a server's TLSSocket has nobody to report to.
+      if (this.#phase === 'settling') this.#fail(error);
     });
   }
 
   /**
    * @param listener - The server's own 'connection' listener: it makes the TLSSocket, with every option
-   * of the server, and reports failures as 'tlsClientError'.
+   * of the server.
    */
   static accept(
     owner: HandshakeOwner,
@@ -145,23 +148,27 @@ export class Handshake {
       case 'secureConnection':
         this.#secure(args[0] as TLSSocket);
         return true;
+      case 'tlsClientError':
+        // With a TLSSocket that knows no addresses, since it stands on no TCP socket.
+        this.#owner.rejected(args[0] as Error);
+        return true;
       case 'newSession': {
         // node:tls holds its last records back until the listener has stored the session.
         const [id, session, done] = args as [Buffer, Buffer, () => void];
         if (server.listenerCount(event) === 0) return false;
         this.#sessionsPending++;
-        let called = false;
-        return server.emit(event, id, session, () => {
+        let stored = false;
+        const goOn = (): void => {
           done();
-          if (!called) {
-            called = true;
-            this.#sessionsPending--;
-            this.#settle();
-          }
-        });
+          if (stored) return;
+          stored = true;
+          this.#sessionsPending--;
+          this.#settle();
+        };
+        return unharmed(() => server.emit(event, id, session, goOn), goOn);
       }
     }
-    return server.emit(event as string, ...args);
+    return unharmed(() => server.emit(event as string, ...args));
   }
 
   #secure(socket: TLSSocket): void {
@@ -200,5 +207,21 @@ export class Handshake {
     this.#phase = 'over';
     this.observer.secrets.wipe();
     this.#owner.failed(error);
+  }
+}
+
+/**
+ * We stand on OpenSSL's stack: an exception of a listener would pass through it and break the handshake.
+ * So it becomes an 'uncaughtException' of its own, as it is with node:tls on a TCP socket.
+ */
+function unharmed(emit: () => boolean, afterThrow?: () => void): boolean {
+  try {
+    return emit();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+    afterThrow?.();
+    return true;
   }
 }

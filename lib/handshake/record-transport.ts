@@ -96,27 +96,40 @@ export class RecordTransport extends Duplex {
   #receive(): void {
     if (this.#receiving) return;
     this.#receiving = true;
-    while (
-      this.#wanted &&
-      this.#readable &&
-      this.#channel !== null &&
-      this.#observer.mayReceive()
-    ) {
-      const record = this.#channel.readRecord();
-      if (typeof record !== 'number') {
-        this.#wanted = false;
-        this.#observer.received(record);
-        this.push(record);
-        if (this.readableFlowing === true && this.readableLength === 0) this.#wanted = true;
-      } else if (record === EAGAIN) {
-        this.#readable = false;
-      } else {
-        this.#wanted = false;
-        if (record === 0) this.push(null);
-        else this.destroy(errnoError(record, 'read'));
+    let thrown = true;
+    try {
+      while (
+        this.#wanted &&
+        this.#readable &&
+        this.#channel !== null &&
+        this.#observer.mayReceive()
+      ) {
+        this.#take(this.#channel.readRecord());
       }
+      thrown = false;
+    } finally {
+      this.#receiving = false;
+      // By a callback of the application within node:tls; it may catch it, and the handshake goes on.
+      if (thrown) setImmediate(() => this.#receive());
     }
-    this.#receiving = false;
+  }
+
+  #take(record: Uint8Array | number): void {
+    if (typeof record !== 'number') {
+      this.#wanted = false;
+      this.#observer.received(record);
+      try {
+        this.push(record);
+      } finally {
+        if (this.readableFlowing === true && this.readableLength === 0) this.#wanted = true;
+      }
+    } else if (record === EAGAIN) {
+      this.#readable = false;
+    } else {
+      this.#wanted = false;
+      if (record === 0) this.push(null);
+      else this.destroy(errnoError(record, 'read'));
+    }
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {

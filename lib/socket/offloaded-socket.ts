@@ -42,6 +42,8 @@ export interface OffloadedSocketInit {
   server?: Server;
   /** The connection is secured: its events are emitted from here. */
   secured: (socket: OffloadedSocket) => void;
+  /** The connection is about to end before it was secured; its addresses are still known. */
+  rejected?: (error: Error) => void;
 }
 
 export class OffloadedSocket extends Socket {
@@ -66,6 +68,7 @@ export class OffloadedSocket extends Socket {
   declare readonly server?: Server;
 
   readonly #init: OffloadedSocketInit;
+  #rejected = false;
   #channel: Channel | null = null;
   #handshake: Handshake | null = null;
   #plan: Plan | null = null;
@@ -183,6 +186,7 @@ export class OffloadedSocket extends Socket {
       refuses: (handshake, tls) => this.#refuses(handshake, tls),
       refused: (tls, reason) => this.#refused(tls, reason),
       settled: (handshake, tls) => this.#settled(handshake, tls),
+      rejected: (error) => this.#reject(error),
       failed: (error) => this.destroy(error),
     };
   }
@@ -272,9 +276,16 @@ export class OffloadedSocket extends Socket {
     const held = this.#held;
     this.#held = null;
     held?.write(path);
-    this.#init.secured(this);
-    if (this.destroyed) return;
-    // As net.Socket does once it is connected: reading starts even before anybody listens.
+    try {
+      this.#init.secured(this);
+    } finally {
+      // Even if a listener threw: the application may catch that.
+      if (!this.destroyed) this.#startReading(path);
+    }
+  }
+
+  /** As net.Socket does once it is connected: reading starts even before anybody listens. */
+  #startReading(path: DataPath): void {
     if (this.#readWanted) path.read();
     else if (!this.isPaused()) this.read(0);
   }
@@ -343,7 +354,17 @@ export class OffloadedSocket extends Socket {
     else this.#held = { write, callback };
   }
 
+  /** Tells the server, once. */
+  #reject(error: Error): void {
+    if (this.#rejected || !this.secureConnecting) return;
+    this.#rejected = true;
+    // A socket that is connecting has no addresses.
+    node.setConnecting(this, false);
+    this.#init.rejected?.(error);
+  }
+
   override _destroy(error: Error | null, callback: WriteCallback): void {
+    if (error !== null) this.#reject(error);
     const channel = this.#channel;
     this.#path?.close(error);
     this.#handshake?.abandon(error);

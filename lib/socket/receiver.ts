@@ -105,15 +105,22 @@ export class Receiver {
   #read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    let calls = 0;
-    while (this.#wanted && this.#readable) {
-      if (calls++ === CALLS_PER_TURN) {
-        setImmediate(() => this.#read());
-        break;
+    let thrown = true;
+    try {
+      let calls = 0;
+      while (this.#wanted && this.#readable) {
+        if (calls++ === CALLS_PER_TURN) {
+          setImmediate(() => this.#read());
+          break;
+        }
+        this.#dispatch(this.#channel.receive(room(), slabUsed));
       }
-      this.#dispatch(this.#channel.receive(room(), slabUsed));
+      thrown = false;
+    } finally {
+      this.#reading = false;
+      // By the application, which may catch it; no second event will tell of what is still there.
+      if (thrown) setImmediate(() => this.#read());
     }
-    this.#reading = false;
   }
 
   #dispatch(result: number): void {

@@ -4,15 +4,24 @@
  */
 import { once } from 'node:events';
 import type * as tls from 'node:tls';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { expectNothingInClear, newMarker } from '../support/clear.js';
-import { type AnySocket, type Side, connectTo, listen, readAll } from '../support/connection.js';
+import {
+  type AnySocket,
+  type Side,
+  connectTo,
+  listen,
+  readAll,
+  readExactly,
+} from '../support/connection.js';
 import { type Errno, type FaultyCall, fault, withFaults } from '../support/faults.js';
 import { describeKernel } from '../support/kernel.js';
-import { type Ended, startScript } from '../support/script.js';
+import { type Ended, startScript, scriptTimeout } from '../support/script.js';
 import { type Role, type Version, roles, versions } from '../support/scripted.js';
 import { handshakeRecords } from '../support/steps.js';
 import { type Wire, recordTypes, tap } from '../support/wire.js';
+
+vi.setConfig(scriptTimeout);
 
 const pairings: [server: Side, client: Side][] = [
   ['ktls', 'node'],
@@ -27,14 +36,18 @@ describeKernel('what is written before the keys are there goes encrypted', () =>
         const limits = { minVersion: version, maxVersion: version };
         const marker = newMarker();
         const { listener, port } = await listen(server, limits);
-        listener.on('secureConnection', (socket: tls.TLSSocket) => socket.end(marker));
+        listener.on('secureConnection', (socket: tls.TLSSocket) => socket.write(marker));
         const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
         const wire = await tap(port);
         const socket = connectTo(wire.port, client, limits);
         socket.write(marker);
-        socket.end(marker);
-        const [[accepting], atClient] = await Promise.all([accepted, readAll(socket)]);
-        const atServer = await readAll(accepting);
+        socket.write(marker);
+        const atClient = await readExactly(socket, marker.length);
+        const [accepting] = await accepted;
+        const atServer = await readExactly(accepting, 2 * marker.length);
+        socket.end();
+        accepting.end();
+        await Promise.all([readAll(socket), readAll(accepting)]);
         await wire.close();
         listener.close();
         await once(listener, 'close');

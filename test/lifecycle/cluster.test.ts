@@ -1,7 +1,9 @@
 /** node:cluster: worker processes that share a port. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript } from '../support/script.js';
+import { clean, runScript, scriptTimeout } from '../support/script.js';
+
+vi.setConfig(scriptTimeout);
 
 describeKernel('a cluster', () => {
   for (const policy of ['SCHED_RR', 'SCHED_NONE']) {

@@ -1,8 +1,10 @@
 /** A process can end at any moment, and ends by itself when there is nothing left to do. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript, startScript } from '../support/script.js';
+import { clean, runScript, startScript, scriptTimeout } from '../support/script.js';
 import { stages } from './stages.js';
+
+vi.setConfig(scriptTimeout);
 
 /** Both roles in one process: each event of interest comes to pass, the failed handshake last. */
 const everyEvent = `
@@ -18,9 +20,10 @@ const everyEvent = `
   listener.on('secureConnection', (socket) => {
     exitOn('server', socket);
     socket.on('error', () => undefined);
-    // More than the send buffers hold, so that there is a 'drain'.
+    // More than the send buffers hold.
     socket.write(Buffer.alloc(8 << 20));
-    socket.on('data', () => socket.end());
+    socket.on('drain', () => socket.end());
+    socket.resume();
   });
   const port = await listening(listener);
   const client = connect(port);

@@ -1,7 +1,9 @@
 /** Nothing is left of a connection that is over. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript } from '../support/script.js';
+import { clean, runScript, scriptTimeout } from '../support/script.js';
+
+vi.setConfig(scriptTimeout);
 
 /** How a connection ends. */
 const endings = {

@@ -1,8 +1,10 @@
 /** Worker threads: each has its own loop, addon environment and end. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript } from '../support/script.js';
+import { clean, runScript, scriptTimeout } from '../support/script.js';
 import { stages } from './stages.js';
+
+vi.setConfig(scriptTimeout);
 
 describeKernel('worker threads', () => {
   it('can hold the two sides of a connection', async () => {

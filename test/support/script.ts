@@ -4,19 +4,21 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ecdsaCertificate } from './certificates.js';
 
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What every script begins with. Loose functions here are the scripts' vocabulary. */
-const prelude = (): string => `
-import ktls from 'ktls';
+/** What every script begins with: the vocabulary of their bodies. */
+const prelude = (root: string): string => `
+import ktls from ${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).href)};
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import tls from 'node:tls';
-import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { Worker, parentPort, workerData } from 'node:worker_threads';
 import { setTimeout as delay } from 'node:timers/promises';
 const certificate = ${JSON.stringify(ecdsaCertificate())};
 const given = JSON.parse(process.env.KTLS_TEST_GIVEN ?? '{}');
@@ -43,6 +45,9 @@ const sockets = () =>
   fs.readdirSync('/proc/self/fd').filter((fd) => {
     try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('socket:'); } catch { return false; }
   }).length;
+// Another script like this one, in a thread.
+const startWorker = (body, workerData) =>
+  new Worker(new URL('data:text/javascript,' + encodeURIComponent(given.prelude + body)), { workerData });
 `;
 
 /** What a script ended with. */
@@ -55,11 +60,11 @@ export interface Ended {
 
 export interface ScriptOptions {
   /** `given` in the script. */
-  given?: unknown;
+  given?: object;
   env?: NodeJS.ProcessEnv;
   nodeArguments?: string[];
-  /** Where 'ktls' is resolved from: this package unless a test has another. */
-  directory?: string;
+  /** The root of the package that the script uses: this one unless a test has another. */
+  root?: string;
 }
 
 export interface Running {
@@ -69,24 +74,28 @@ export interface Running {
   readonly ended: Promise<Ended>;
 }
 
-/** A process that takes longer has hung: it is killed, and its end says so. Emulated hosts are slow. */
-const DEADLINE = 50_000;
+/**
+ * A process that takes longer has hung: it is killed, and its end says so. Node takes seconds to start
+ * under emulation, and some scripts start several.
+ */
+const DEADLINE = 100_000;
+
+/** For the tests of a file that runs scripts: enough for one that hangs to be told so. */
+export const scriptTimeout = { testTimeout: DEADLINE + 20_000 };
 
 /** Starts `body`, which may use the prelude's names and top-level `await`. */
 export function startScript(body: string, options: ScriptOptions = {}): Running {
-  const { given = {}, env = {}, nodeArguments = [], directory = packageRoot } = options;
-  const source = prelude() + body;
+  const { given = {}, env = {}, nodeArguments = [], root = packageRoot } = options;
+  const beginning = prelude(root);
   const child = spawn(
     process.execPath,
-    [...nodeArguments, '--input-type=module', '--eval', source],
+    [...nodeArguments, '--input-type=module', '--eval', beginning + body],
     {
-      cwd: directory,
+      cwd: root,
       env: {
         ...process.env,
         NODE_OPTIONS: '',
-        KTLS_TEST_GIVEN: JSON.stringify(given),
-        // For a script that starts workers or processes with the same beginning.
-        KTLS_TEST_PRELUDE: prelude(),
+        KTLS_TEST_GIVEN: JSON.stringify({ ...given, prelude: beginning }),
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

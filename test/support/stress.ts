@@ -1,0 +1,36 @@
+/** Tests that try one thing many times, each time with other random choices that can be repeated. */
+import { expect } from 'vitest';
+import { Random } from '../unit/tls/random.js';
+
+/** `KTLS_SEED` repeats a run that failed. */
+const seed = Number(process.env['KTLS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** `KTLS_STRESS` is how often; `otherwise` is what an ordinary run has time for. */
+export const times = (otherwise: number): number => Number(process.env['KTLS_STRESS'] ?? otherwise);
+
+/** A random generator of its own for each trial, so that they can run side by side. */
+export const randomFor = (trial: number): Random => new Random(seed + trial * 7919);
+
+/**
+ * Runs `count` trials, so many of them at once. A trial says with a sentence what went wrong, or `null`.
+ */
+export async function trials(
+  count: number,
+  atOnce: number,
+  trial: (random: Random, number: number) => Promise<string | null>,
+): Promise<void> {
+  const failures: string[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < count) {
+      const number = next++;
+      const outcome = await trial(randomFor(number), number).catch(
+        (error: unknown) => `threw ${String(error)}`,
+      );
+      if (outcome !== null) failures.push(`trial ${number}: ${outcome}`);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  const shown = failures.slice(0, 10).join('\n');
+  expect(failures.length, `${failures.length} of ${count} (KTLS_SEED=${seed})\n${shown}`).toBe(0);
+}
