@@ -4,7 +4,7 @@
  * kernel is named. Adds everything up in the last line.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
@@ -70,10 +70,12 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   settle(name, reader, failed, status);
 }
 
-/** Prints its output when it ends: several run at the same time. */
+/** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
 async function onKernel(kernel: KernelName, node: string | undefined): Promise<void> {
   const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}`;
-  console.log(`\n== ${name}: started`);
+  const log = `out/test-${kernel}${node === undefined ? '' : `-node${node}`}.log`;
+  writeFileSync(log, '');
+  console.log(`\n== ${name}: started, see ${log}`);
   const output: Buffer[] = [];
   let status: number | string;
   try {
@@ -83,7 +85,10 @@ async function onKernel(kernel: KernelName, node: string | undefined): Promise<v
       command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths()],
       env: { KTLS_EXPECTED: '1' },
       timeoutSeconds: 2400,
-      onOutput: (chunk: Buffer) => void output.push(chunk),
+      onOutput: (chunk: Buffer) => {
+        output.push(chunk);
+        appendFileSync(log, chunk);
+      },
     });
     ({ status } = ended);
   } catch (error) {

@@ -73,7 +73,7 @@ async function interrupted({ role, version, side, cut, towards, records }: Step)
     void tapUntil(port, towards, records, (near, far) => void stopped(near, far)).then((tapped) => {
       wire = tapped;
       client = connectTo(wire.port, sides.client ?? 'node', limits);
-      client.on('error', (error) => {
+      client.on('error', (error: NodeJS.ErrnoException) => {
         if (role === 'client' && !outcome.secured) note(error);
       });
       client.on('secureConnect', () => {
