@@ -1,4 +1,5 @@
 /** Tests that try one thing many times, each time with other random choices that can be repeated. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { Random } from '../unit/tls/random.js';
 
@@ -7,6 +8,9 @@ const seed = Number(process.env['KTLS_SEED'] ?? Math.floor(Math.random() * 2 ** 
 
 /** `KTLS_STRESS` is how often; `otherwise` is what an ordinary run has time for. */
 export const times = (otherwise: number): number => Number(process.env['KTLS_STRESS'] ?? otherwise);
+
+/** In milliseconds. A trial that is not over by then hangs. */
+const PATIENCE = 120_000;
 
 /** A random generator of its own for each trial, so that they can run side by side. */
 export const randomFor = (trial: number): Random => new Random(seed + trial * 7919);
@@ -24,9 +28,12 @@ export async function trials(
   const worker = async (): Promise<void> => {
     while (next < count) {
       const number = next++;
-      const outcome = await trial(randomFor(number), number).catch(
-        (error: unknown) => `threw ${String(error)}`,
-      );
+      const over = new AbortController();
+      const outcome = await Promise.race([
+        trial(randomFor(number), number).catch((error: unknown) => `threw ${String(error)}`),
+        sleep(PATIENCE, 'hangs', { signal: over.signal }).catch(() => null),
+      ]);
+      over.abort();
       if (outcome !== null) failures.push(`trial ${number}: ${outcome}`);
     }
   };

@@ -1,0 +1,198 @@
+/**
+ * The hand-over from node:tls to the kernel neither loses, repeats nor reorders a byte, whenever
+ * application data comes: the client writes before the handshake is done, the server in the very moment it
+ * is, so that both race with the Finished messages; in random pieces, to readers of every kind.
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type * as tls from 'node:tls';
+import { expect, it } from 'vitest';
+import { stats } from '../../lib/index.js';
+import {
+  type AnySocket,
+  type Side,
+  connectTo,
+  digest,
+  isOffloaded,
+  listen,
+} from '../support/connection.js';
+import { describeKernel } from '../support/kernel.js';
+import { onlyOpen, openSockets } from '../support/leaks.js';
+import { type Version, versions } from '../support/scripted.js';
+import { randomFor, times, trials } from '../support/stress.js';
+import type { Random } from '../unit/tls/random.js';
+
+const COUNT = times(150);
+const AT_ONCE = 20;
+/** Of the servers' random generators: far from those of the trials. */
+const SERVERS = 1_000_000;
+
+const pairings: [server: Side, client: Side][] = [
+  ['ktls', 'node'],
+  ['node', 'ktls'],
+  ['ktls', 'ktls'],
+];
+
+/** What one side sent, and what it received in the end. */
+interface Account {
+  readonly sent: string;
+  readonly received: Promise<string>;
+  readonly offloaded: boolean;
+}
+
+/** Mostly so little that it travels with the Finished, sometimes more than one read takes. */
+function someBytes(random: Random): Buffer {
+  const most = [1, 100, 3000, 20_000, 90_000][random.below(5)]!;
+  return Buffer.alloc(1 + random.below(most), random.bytes(1009));
+}
+
+/** Reads to the end: as it flows, in little bites, or with pauses. */
+async function consume(socket: AnySocket, random: Random): Promise<string> {
+  const hash = createHash('sha256');
+  const manner = random.below(3);
+  if (manner === 0) {
+    socket.on('readable', () => {
+      for (;;) {
+        const wanted = Math.min(1 + random.below(700), Math.max(1, socket.readableLength));
+        const chunk = socket.read(wanted) as Buffer | null;
+        if (chunk === null) return;
+        hash.update(chunk);
+      }
+    });
+  } else {
+    socket.on('data', (chunk: Buffer) => {
+      hash.update(chunk);
+      if (manner === 1) return;
+      socket.pause();
+      setTimeout(() => socket.resume(), random.below(3));
+    });
+  }
+  await new Promise<void>((resolve, reject) => {
+    socket.on('end', resolve);
+    socket.on('error', reject);
+    socket.on('close', () => reject(new Error('closed without an end')));
+  });
+  return hash.digest('hex');
+}
+
+/** Writes everything and ends: some of it at once, some in later turns of the loop. */
+async function produce(socket: AnySocket, data: Buffer, random: Random): Promise<void> {
+  const pieces = random.pieces(data, [40, 1500, 17_000][random.below(3)]!);
+  const patience = random.below(3);
+  for (const piece of pieces) {
+    socket.write(piece);
+    if (patience === 1 && random.below(4) === 0) await new Promise(setImmediate);
+    if (patience === 2 && random.below(8) === 0) await sleep(random.below(4));
+  }
+  socket.end();
+}
+
+class Server {
+  readonly listener: tls.Server;
+  readonly port: number;
+  readonly #accounts = new Map<number, Account>();
+  #accepted = 0;
+  #arrived: (() => void)[] = [];
+
+  private constructor(listener: tls.Server, port: number, side: Side) {
+    this.listener = listener;
+    this.port = port;
+    listener.on('secureConnection', (socket: AnySocket) => {
+      const random = randomFor(SERVERS + this.#accepted++);
+      const data = someBytes(random);
+      const received = consume(socket, random);
+      received.catch(() => undefined);
+      void produce(socket, data, random);
+      const offloaded = side === 'node' || isOffloaded(socket);
+      this.#accounts.set(socket.remotePort!, { sent: digest(data), received, offloaded });
+      for (const arrived of this.#arrived.splice(0)) arrived();
+    });
+  }
+
+  static async open(side: Side, version: Version): Promise<Server> {
+    const limits = { minVersion: version, maxVersion: version, allowHalfOpen: true };
+    const { listener, port } = await listen(side, limits);
+    return new Server(listener, port, side);
+  }
+
+  /** The account of the connection with the client on this port. */
+  async account(port: number): Promise<Account> {
+    for (;;) {
+      const account = this.#accounts.get(port);
+      if (account !== undefined) {
+        this.#accounts.delete(port);
+        return account;
+      }
+      await new Promise<void>((resolve) => this.#arrived.push(resolve));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.listener.close();
+    await once(this.listener, 'close');
+  }
+}
+
+async function handOver(
+  server: Server,
+  side: Side,
+  version: Version,
+  random: Random,
+): Promise<string | null> {
+  const data = someBytes(random);
+  const client = connectTo(server.port, side, {
+    minVersion: version,
+    maxVersion: version,
+    allowHalfOpen: true,
+    ...(random.below(2) === 0 ? { highWaterMark: 1 + random.below(2000) } : {}),
+  } as tls.ConnectionOptions);
+  const closed = new Promise((resolve) => client.once('close', resolve));
+  const received = consume(client, random);
+  void produce(client, data, random);
+  let port = 0;
+  client.once('secureConnect', () => (port = (client.address() as AddressInfo).port));
+  const atClient = await received;
+  const account = await server.account(port);
+  const atServer = await account.received;
+  const offloaded = account.offloaded && (side === 'node' || isOffloaded(client));
+  await closed;
+  if (!offloaded) return 'not offloaded';
+  if (atClient !== account.sent) return 'the client received something else';
+  return atServer === digest(data) ? null : 'the server received something else';
+}
+
+describeKernel('application data that races with Finished', () => {
+  for (const version of versions) {
+    it(
+      `arrives whole in both directions (${version}, ${COUNT} times)`,
+      { timeout: 3_600_000 },
+      async () => {
+        const sockets = openSockets();
+        const before = stats()!;
+        const servers = {
+          ktls: await Server.open('ktls', version),
+          node: await Server.open('node', version),
+        };
+        await trials(COUNT, AT_ONCE, async (random, number) => {
+          const [server, client] = pairings[number % pairings.length]!;
+          const outcome = await handOver(servers[server], client, version, random);
+          return outcome && `${server} server, ${client} client: ${outcome}`;
+        });
+        await servers.ktls.close();
+        await servers.node.close();
+
+        await onlyOpen(sockets);
+        const after = stats()!;
+        expect(after['TlsDecryptError']).toBe(before['TlsDecryptError']);
+        // Two connections in three have one end under kernel TLS, the third has both.
+        const ends = pairings.flat().filter((side) => side === 'ktls').length;
+        const full = Math.floor(COUNT / pairings.length) * ends;
+        expect(after['TlsTxSw']! - before['TlsTxSw']!).toBeGreaterThanOrEqual(full);
+        expect(after['TlsCurrTxSw']).toBe(before['TlsCurrTxSw']);
+        expect(after['TlsCurrRxSw']).toBe(before['TlsCurrRxSw']);
+      },
+    );
+  }
+});

@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { KtlsError } from '../../../lib/errors.js';
+import { type HandshakeFacts, type Plan, plan } from '../../../lib/kernel/plan.js';
+import { KeylogSecrets } from '../../../lib/tls/keylog.js';
+
+const kernelTakes = vi.hoisted(() => vi.fn<(version: number, cipher: number) => boolean>());
+vi.mock('../../../lib/kernel/probe.js', () => ({ kernelTakes }));
+
+const random = randomBytes(32);
+const line = (label: string, length: number): Buffer =>
+  Buffer.from(`${label} ${random.toString('hex')} ${randomBytes(length).toString('hex')}`);
+
+function secrets(...lines: Buffer[]): KeylogSecrets {
+  const collected = new KeylogSecrets();
+  for (const each of lines) collected.add(each);
+  return collected;
+}
+
+const tls13 = (): HandshakeFacts => ({
+  isServer: false,
+  protocol: 'TLSv1.3',
+  cipher: 'TLS_AES_128_GCM_SHA256',
+  secrets: secrets(line('CLIENT_TRAFFIC_SECRET_0', 32), line('SERVER_TRAFFIC_SECRET_0', 32)),
+  serverRandom: random,
+  receiveSequence: 0n,
+  limitsFragments: false,
+});
+const tls12 = (): HandshakeFacts => ({
+  ...tls13(),
+  protocol: 'TLSv1.2',
+  cipher: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+  secrets: secrets(line('CLIENT_RANDOM', 48)),
+  receiveSequence: 1n,
+});
+
+beforeEach(() => {
+  kernelTakes.mockReset().mockReturnValue(true);
+});
+
+function planned(facts: HandshakeFacts): Plan {
+  const result = plan(facts);
+  if (result instanceof KtlsError) throw result;
+  return result;
+}
+
+describe('plan', () => {
+  it.each([
+    ['TLS 1.3', tls13],
+    ['TLS 1.2', tls12],
+  ])('accepts %s with a cipher that the kernel takes', (_name, facts) => {
+    const { suite, receiveSequence } = planned(facts());
+    expect(suite.name).toBe(facts().cipher);
+    expect(receiveSequence).toBe(facts().receiveSequence);
+  });
+
+  const refusals: [name: string, facts: () => HandshakeFacts, code: string][] = [
+    ['TLS 1.1', () => ({ ...tls12(), protocol: 'TLSv1.1' }), 'ERR_KTLS_VERSION'],
+    ['no version', () => ({ ...tls12(), protocol: null }), 'ERR_KTLS_VERSION'],
+    [
+      'a cipher without AEAD',
+      () => ({ ...tls12(), cipher: 'ECDHE-ECDSA-AES256-SHA' }),
+      'ERR_KTLS_CIPHER',
+    ],
+    [
+      'a cipher of the other version',
+      () => ({ ...tls12(), cipher: 'TLS_AES_128_GCM_SHA256' }),
+      'ERR_KTLS_CIPHER',
+    ],
+    ['fragments', () => ({ ...tls12(), limitsFragments: true }), 'ERR_KTLS_FRAGMENT'],
+    ['no secrets in TLS 1.3', () => ({ ...tls13(), secrets: secrets() }), 'ERR_KTLS_SECRETS'],
+    [
+      "only the client's secret",
+      () => ({ ...tls13(), secrets: secrets(line('CLIENT_TRAFFIC_SECRET_0', 32)) }),
+      'ERR_KTLS_SECRETS',
+    ],
+    [
+      "only the server's secret",
+      () => ({ ...tls13(), secrets: secrets(line('SERVER_TRAFFIC_SECRET_0', 32)) }),
+      'ERR_KTLS_SECRETS',
+    ],
+    ['no secrets in TLS 1.2', () => ({ ...tls12(), secrets: secrets() }), 'ERR_KTLS_SECRETS'],
+    ['no server random', () => ({ ...tls12(), serverRandom: null }), 'ERR_KTLS_SECRETS'],
+  ];
+  for (const [name, facts, code] of refusals) {
+    it(`refuses ${name}`, () => {
+      expect(plan(facts())).toMatchObject({ name: 'KtlsError', code });
+    });
+  }
+
+  it('refuses a cipher that this kernel does not take, by its name', () => {
+    kernelTakes.mockReturnValue(false);
+    expect(plan(tls13())).toMatchObject({
+      code: 'ERR_KTLS_CIPHER',
+      message: expect.stringContaining('TLS_AES_128_GCM_SHA256') as string,
+    });
+  });
+
+  it('asks the kernel for exactly the negotiated version and cipher', () => {
+    const { suite } = planned(tls12());
+    expect(kernelTakes.mock.calls).toEqual([[0x0303, suite.kernelCipher]]);
+  });
+
+  it.each([
+    ['TLS 1.3', tls13],
+    ['TLS 1.2', tls12],
+  ])("gives one side's sending keys to the other for receiving: %s", (_name, facts) => {
+    const same = facts();
+    const client = planned({ ...same, isServer: false }).deriveKeys();
+    const server = planned({ ...same, isServer: true }).deriveKeys();
+    expect(client.send).toEqual(server.receive);
+    expect(client.receive).toEqual(server.send);
+    expect(client.send).not.toEqual(client.receive);
+  });
+
+  it('wipes every key that it derived', () => {
+    const keys = planned(tls12()).deriveKeys();
+    keys.wipe();
+    for (const { key, iv } of [keys.send, keys.receive]) {
+      expect([...key, ...iv].every((byte) => byte === 0)).toBe(true);
+    }
+  });
+});

@@ -1,0 +1,119 @@
+import { constants } from 'node:os';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Closing, everythingInTcp } from '../../../lib/socket/closing.js';
+import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
+import { ProtocolVersion } from '../../../lib/tls/constants.js';
+import { FakeChannel } from '../../support/fake-channel.js';
+
+const { EAGAIN, EPIPE } = constants.errno;
+const version = ProtocolVersion.TLS13;
+const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
+const installed = { suite, version, bytesInTcp: 1000, firstSendSequence: 2n };
+/** One data record of 500 bytes, then close_notify. */
+const PLAINTEXT = 500;
+const ALL = 1000 + PLAINTEXT + 2 + 2 * suite.recordOverhead;
+
+let channel: FakeChannel;
+let done: (Error | null)[];
+let closing: Closing;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  channel = new FakeChannel(-EAGAIN);
+  channel.sequence = 4n;
+  channel.inTcp = ALL;
+  done = [];
+  closing = new Closing(
+    channel.asChannel(),
+    installed,
+    () => PLAINTEXT,
+    (error) => done.push(error),
+  );
+});
+afterEach(() => {
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+describe('Closing', () => {
+  it('sends close_notify and is done when TCP has everything', () => {
+    closing.advance();
+    expect(channel.sent).toEqual([{ type: 21, payload: Buffer.from([1, 0]) }]);
+    expect(done).toEqual([null]);
+  });
+
+  it('sends close_notify once there is room for it, and once only', () => {
+    channel.sendResults.push(-EAGAIN, -EAGAIN);
+    closing.advance();
+    closing.advance();
+    expect(done).toEqual([]);
+    expect(channel.sent).toEqual([]);
+    closing.advance();
+    closing.advance();
+    expect(channel.sent).toHaveLength(1);
+    expect(done).toEqual([null]);
+  });
+
+  it('waits until TCP has the last byte', () => {
+    channel.inTcp = ALL - 1;
+    closing.advance();
+    vi.advanceTimersByTime(1000);
+    expect(done).toEqual([]);
+    channel.inTcp = ALL;
+    vi.advanceTimersByTime(1000);
+    expect(done).toEqual([null]);
+    expect(channel.sent).toHaveLength(1);
+  });
+
+  it('does not wait for its timer when the socket becomes writable', () => {
+    channel.inTcp = ALL - 1;
+    closing.advance();
+    channel.inTcp = ALL;
+    closing.advance();
+    expect(done).toEqual([null]);
+  });
+
+  it('counts on what the kernel had taken before', () => {
+    channel.inTcp = ALL - 1000;
+    closing.advance();
+    expect(done).toEqual([]);
+    closing.cancel();
+  });
+
+  it('reports a connection that is broken', () => {
+    channel.sendResults.push(-EPIPE);
+    closing.advance();
+    expect(done).toEqual([expect.objectContaining({ code: 'EPIPE', syscall: 'sendmsg' })]);
+  });
+
+  it.each([
+    ['before close_notify was sent', -EAGAIN],
+    ['while it waits for TCP', 2],
+  ])('says nothing any more when it is cancelled %s', (_name, result) => {
+    channel.sendResults.push(result);
+    channel.inTcp = 0;
+    closing.advance();
+    closing.cancel();
+    channel.inTcp = ALL;
+    vi.advanceTimersByTime(1000);
+    closing.advance();
+    expect(done).toEqual([]);
+  });
+});
+
+describe('everythingInTcp', () => {
+  it.each([
+    [ALL, true],
+    [ALL + 1, true],
+    [ALL - 1, false],
+  ])('with %i bytes: %s', (inTcp, expected) => {
+    channel.inTcp = inTcp;
+    expect(everythingInTcp(channel.asChannel(), installed, PLAINTEXT + 2)).toBe(expected);
+  });
+
+  it('does not wait for a connection whose state cannot be read any more', () => {
+    channel.sequence = -EPIPE;
+    channel.inTcp = 0;
+    expect(everythingInTcp(channel.asChannel(), installed, PLAINTEXT)).toBe(true);
+  });
+});

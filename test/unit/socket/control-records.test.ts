@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { ControlRecords, type Verdict } from '../../../lib/socket/control-records.js';
+import { AlertDescription as Alert } from '../../../lib/tls/alerts.js';
+import { ProtocolVersion } from '../../../lib/tls/constants.js';
+
+const { TLS12, TLS13 } = ProtocolVersion;
+const CHANGE_CIPHER_SPEC = 20;
+const ALERT = 21;
+const HANDSHAKE = 22;
+
+const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');
+const ticket = bytes('04 00000f 00001c20 00000000 01 00 0001 ff 0000');
+
+/** The verdict in one word, and what goes with it. */
+function summary(verdict: Verdict): unknown[] {
+  switch (verdict.kind) {
+    case 'fail':
+      return ['fail', (verdict.error as NodeJS.ErrnoException).code, verdict.alert];
+    case 'warn':
+      return ['warn', verdict.alert];
+    default:
+      return [verdict.kind];
+  }
+}
+
+const unexpected = ['fail', 'ERR_KTLS_UNEXPECTED_RECORD', Alert.unexpectedMessage];
+const malformed = ['fail', 'ERR_KTLS_UNEXPECTED_RECORD', Alert.decodeError];
+
+type Row = [name: string, role: 'server' | 'client', version: number, type: number, hex: string];
+const table: [...Row, verdict: unknown[]][] = [
+  ['close_notify', 'server', TLS13, ALERT, '01 00', ['closeNotify']],
+  ['close_notify', 'client', TLS12, ALERT, '01 00', ['closeNotify']],
+  ['a fatal close_notify', 'client', TLS12, ALERT, '02 00', ['closeNotify']],
+  ['a fatal alert', 'client', TLS13, ALERT, '02 14', ['fail', expect.stringMatching(/MAC/), null]],
+  ['a fatal alert', 'server', TLS12, ALERT, '02 14', ['fail', expect.stringMatching(/MAC/), null]],
+  ['a warning', 'server', TLS12, ALERT, '01 5a', ['continue']],
+  ['user_canceled', 'server', TLS13, ALERT, '01 5a', ['continue']],
+  ['a warning', 'server', TLS13, ALERT, '01 14', ['fail', expect.stringMatching(/MAC/), null]],
+  ['an alert cut short', 'server', TLS13, ALERT, '01', malformed],
+  ['two alerts in one record', 'client', TLS12, ALERT, '01 00 01 00', malformed],
+  ['an empty alert', 'client', TLS13, ALERT, '', malformed],
+  ['a ticket', 'client', TLS13, HANDSHAKE, ticket.toString('hex'), ['continue']],
+  ['two tickets', 'client', TLS13, HANDSHAKE, ticket.toString('hex').repeat(2), ['continue']],
+  ['a ticket', 'server', TLS13, HANDSHAKE, ticket.toString('hex'), unexpected],
+  ['a ticket', 'client', TLS12, HANDSHAKE, ticket.toString('hex'), unexpected],
+  ['HelloRequest', 'client', TLS12, HANDSHAKE, '00 000000', ['warn', Alert.noRenegotiation]],
+  ['HelloRequest', 'client', TLS13, HANDSHAKE, '00 000000', unexpected],
+  ['HelloRequest', 'server', TLS12, HANDSHAKE, '00 000000', unexpected],
+  ['ClientHello', 'server', TLS12, HANDSHAKE, '01 000002 0303', ['warn', Alert.noRenegotiation]],
+  ['ClientHello', 'server', TLS13, HANDSHAKE, '01 000002 0303', unexpected],
+  ['ClientHello', 'client', TLS12, HANDSHAKE, '01 000002 0303', unexpected],
+  ['a Finished', 'server', TLS13, HANDSHAKE, '14 000001 00', unexpected],
+  ['KeyUpdate', 'client', TLS12, HANDSHAKE, '18 000001 00', unexpected],
+  ['a handshake record with nothing in it', 'client', TLS13, HANDSHAKE, '', unexpected],
+  ['ChangeCipherSpec', 'server', TLS13, CHANGE_CIPHER_SPEC, '01', unexpected],
+  ['heartbeat', 'client', TLS12, 24, '01', unexpected],
+  ['a type that nobody knows', 'server', TLS13, 99, '', unexpected],
+];
+
+describe('ControlRecords', () => {
+  for (const [name, role, version, type, hex, verdict] of table) {
+    const protocol = version === TLS13 ? 'TLS 1.3' : 'TLS 1.2';
+    it(`${name}, at a ${protocol} ${role}: ${String(verdict[0])}`, () => {
+      const records = new ControlRecords(role === 'server', version);
+      expect(summary(records.judge(type, bytes(hex)))).toEqual(verdict);
+    });
+  }
+
+  it('joins a message that comes in two records', () => {
+    const records = new ControlRecords(false, TLS13);
+    expect(records.judge(HANDSHAKE, ticket.subarray(0, 5)).kind).toBe('continue');
+    expect(records.judge(HANDSHAKE, ticket.subarray(5)).kind).toBe('continue');
+    expect(records.dataArrived().kind).toBe('continue');
+  });
+
+  it('does not let data into the middle of a message', () => {
+    const records = new ControlRecords(false, TLS13);
+    records.judge(HANDSHAKE, ticket.subarray(0, 5));
+    expect(summary(records.dataArrived())).toEqual(unexpected);
+  });
+
+  it('ends a flood of records without data', () => {
+    const records = new ControlRecords(false, TLS13);
+    const verdicts = Array.from({ length: 1000 }, () => records.judge(HANDSHAKE, ticket));
+    expect(verdicts[31]!.kind).toBe('continue');
+    expect(summary(verdicts.at(-1)!)).toEqual([
+      'fail',
+      'ERR_KTLS_RECORD_FLOOD',
+      Alert.unexpectedMessage,
+    ]);
+  });
+
+  it('counts anew after data', () => {
+    const records = new ControlRecords(false, TLS13);
+    for (let i = 0; i < 1000; i++) {
+      expect(records.judge(HANDSHAKE, ticket).kind).toBe('continue');
+      expect(records.dataArrived().kind).toBe('continue');
+    }
+  });
+});
