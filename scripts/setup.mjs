@@ -69,9 +69,11 @@ function newest(paths, extension) {
 
 function installPackages() {
   if (newest(['node_modules/.package-lock.json']) >= newest(['package-lock.json'])) return;
-  console.error('ktls setup: npm ci');
+  console.error('ktls setup: npm install');
   // The addon is built below, where a failure is an error.
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
+  // Not `npm ci`: it calls a lock incomplete that leaves out other platforms' optional packages.
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+  run('npm', ['install', '--no-save', '--ignore-scripts', ...quiet]);
 }
 
 function compile(project, sources, output) {
