@@ -1,0 +1,55 @@
+/** An ES module that uses the declarations of the built package. Compiled, never run. */
+import https from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import ktls, {
+  type ClientSocket,
+  type ConnectOptions,
+  KtlsError,
+  type KtlsErrorCode,
+  type OffloadMode,
+  type OffloadState,
+  OffloadedSocket,
+  type TlsCounters,
+  connect,
+  createServer,
+  offload,
+  probe,
+  stats,
+} from 'ktls';
+
+const mode: OffloadMode = 'require';
+const options: ConnectOptions = { host: 'localhost', port: 443, mode, ALPNProtocols: ['h2'] };
+
+export const sockets: ClientSocket[] = [
+  connect(options),
+  connect(options, () => undefined),
+  connect(443),
+  connect(443, 'localhost'),
+  connect(443, 'localhost', { mode: 'off' }, () => undefined),
+  connect(443, { servername: 'localhost' }),
+  ktls.connect({ port: 443 }),
+];
+
+export const state: OffloadState = sockets[0]!.offload;
+export const code: KtlsErrorCode | null = state.reason;
+export const counters: TlsCounters | null = stats();
+export const refusal: KtlsError | null = probe().reason;
+
+createServer({ key: '', cert: '', mode: 'prefer' }, (socket: TLSSocket) => socket.end()).listen(0);
+createServer((socket) => socket.write('x'));
+createServer();
+export const server: https.Server = offload(https.createServer(), { mode: 'prefer' });
+
+export function describeError(error: unknown): string {
+  if (error instanceof KtlsError && error.code === 'ERR_KTLS_MODULE') return error.message;
+  return error instanceof OffloadedSocket ? String(error.encrypted) : 'unknown';
+}
+
+// @ts-expect-error -- there is no such mode
+connect({ port: 443, mode: 'always' });
+// @ts-expect-error -- there is no such code
+export const wrong: KtlsErrorCode = 'ERR_KTLS_NONSENSE';
+// @ts-expect-error -- the state is frozen
+state.offloaded = true;
+// @ts-expect-error -- this is no TLS server
+offload({});
