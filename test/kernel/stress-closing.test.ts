@@ -15,7 +15,7 @@ import { times, trials } from '../support/stress.js';
 import { type TcpBuffers, setTcpBuffers } from '../support/tcp-buffers.js';
 import type { Random } from '../unit/tls/random.js';
 
-const COUNT = times(40);
+const COUNT = times(8);
 const AT_ONCE = 8;
 
 const endings = ['end', 'end with data', 'destroySoon', 'end after the last callback'] as const;

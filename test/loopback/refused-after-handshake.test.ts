@@ -1,0 +1,224 @@
+/**
+ * The hand-over's own path on any kernel: the TLS layer seems to be attached, the handshake runs over the
+ * record transport, and then the kernel refuses. node:tls carries on, and nothing may be lost.
+ */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import * as tls from 'node:tls';
+import { describe, expect, it, vi } from 'vitest';
+import { OffloadedSocket } from '../../lib/index.js';
+import {
+  type AnySocket,
+  type Pair,
+  type Side,
+  connectPair,
+  connectTo,
+  exchange,
+  listen,
+  readAll,
+  readExactly,
+} from '../support/connection.js';
+import { openSockets, onlyOpen } from '../support/leaks.js';
+import { type Role, type Version, roles, versions } from '../support/scripted.js';
+import { Witness } from '../support/witness.js';
+import { tap } from '../support/wire.js';
+
+vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
+  const original = await importOriginal<typeof import('../../lib/kernel/binding.js')>();
+  const binding = original.loadBinding();
+  if (binding instanceof Error) throw binding;
+  class PlainChannel extends binding.Channel {
+    override attachUlp(): number {
+      return 0;
+    }
+  }
+  return { ...original, loadBinding: () => ({ ...binding, Channel: PlainChannel }) };
+});
+vi.mock('../../lib/kernel/probe.js', async (importOriginal) => ({
+  ...(await importOriginal<typeof import('../../lib/kernel/probe.js')>()),
+  kernelRefusal: () => null,
+  kernelTakes: () => false,
+}));
+
+const pairings: [server: Side, client: Side][] = [
+  ['ktls', 'node'],
+  ['node', 'ktls'],
+  ['ktls', 'ktls'],
+];
+const limits = (version: Version) => ({ minVersion: version, maxVersion: version });
+
+/** Both ends may go on writing when the other has ended. */
+const halfOpen = { allowHalfOpen: true } as tls.TlsOptions & tls.ConnectionOptions;
+
+function open(version: Version, [server, client]: [Side, Side], options = {}): Promise<Pair> {
+  const both = { ...limits(version), ...options };
+  return connectPair({ server, client, serverOptions: both, clientOptions: both });
+}
+
+/** The socket of `role` is ours and the other node:tls's. */
+const ours = (role: Role): [Side, Side] =>
+  role === 'server' ? ['ktls', 'node'] : ['node', 'ktls'];
+
+for (const version of versions) {
+  describe(`a connection of ${version} that the kernel refuses`, () => {
+    for (const sides of pairings) {
+      const [server, client] = sides;
+      const who = `${server} server, ${client} client`;
+
+      it(`says why: ${who}`, async () => {
+        await using pair = await open(version, sides);
+        const sockets = [pair.server, pair.client].filter((each) => 'offload' in each);
+        for (const socket of sockets) {
+          expect(socket).toBeInstanceOf(OffloadedSocket);
+          expect(socket.offload).toMatchObject({
+            offloaded: false,
+            tx: 'none',
+            rx: 'none',
+            version,
+            cipher: socket.getCipher().name,
+            reason: 'ERR_KTLS_CIPHER',
+          });
+        }
+        expect(sockets).toHaveLength([server, client].filter((side) => side === 'ktls').length);
+      });
+
+      it(`moves much data both ways: ${who}`, async () => {
+        await using pair = await open(version, sides);
+        expect(await exchange(pair, 3_000_000)).toBe(true);
+      });
+
+      it(`does not care in what pieces the bytes come: ${who}`, async () => {
+        const { listener, port } = await listen(server, limits(version));
+        const wire = await tap(port, { dribble: true });
+        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+        const socket = connectTo(wire.port, client, limits(version));
+        socket.write('early');
+        const [accepting] = await accepted;
+        accepting.write('answer');
+        expect((await readExactly(accepting, 5)).toString()).toBe('early');
+        expect((await readExactly(socket, 6)).toString()).toBe('answer');
+        socket.destroy();
+        await wire.close();
+        listener.close();
+        await once(listener, 'close');
+      });
+
+      it(`holds a writer back while nobody reads, and loses nothing: ${who}`, async () => {
+        await using pair = await open(version, sides);
+        pair.client.pause();
+        const size = 16 << 20;
+        let flushed = false;
+        expect(pair.server.write(Buffer.alloc(size, 'x'), () => (flushed = true))).toBe(false);
+        await exchangeTurns();
+        expect(flushed).toBe(false);
+        expect(pair.client.readableLength).toBeLessThan(1 << 20);
+        expect((await readExactly(pair.client, size)).every((byte) => byte === 0x78)).toBe(true);
+      });
+
+      it(`ends one direction and goes on in the other: ${who}`, async () => {
+        await using pair = await open(version, sides, halfOpen);
+        const [atServer, atClient] = [new Witness(pair.server), new Witness(pair.client)];
+        pair.client.end('question');
+        expect(await atServer.until('end')).toEqual(['question', 'end']);
+        pair.server.end('answer');
+        expect(await atClient.until('end')).toEqual(['answer', 'end']);
+      });
+
+      it(`delivers what was written before the end: ${who}`, async () => {
+        const before = openSockets();
+        const pair = await open(version, sides);
+        pair.server.end(Buffer.alloc(1 << 20, 'x'));
+        pair.client.end();
+        pair.server.resume();
+        expect((await readAll(pair.client)).length).toBe(1 << 20);
+        pair.listener.close();
+        await once(pair.listener, 'close');
+        await onlyOpen(before);
+      });
+    }
+
+    for (const role of roles) {
+      it(`passes on what was written before it was secured, by a ${role}`, async () => {
+        const [server, client] = ours(role);
+        const { listener, port } = await listen(server, limits(version));
+        listener.on('secureConnection', (socket: tls.TLSSocket) => {
+          socket.write('from the server');
+        });
+        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+        const socket = connectTo(port, client, limits(version));
+        socket.write('from the ');
+        socket.write('client');
+        const [accepting] = await accepted;
+        expect((await readExactly(accepting, 15)).toString()).toBe('from the client');
+        expect((await readExactly(socket, 15)).toString()).toBe('from the server');
+        socket.destroy();
+        listener.close();
+        await once(listener, 'close');
+      });
+
+      it(`reports a reset to a ${role}`, async () => {
+        const [server, client] = ours(role);
+        const { listener, port } = await listen(server, limits(version));
+        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+        const wire = await tap(port);
+        const socket = connectTo(wire.port, client, limits(version));
+        const [[accepting]] = await Promise.all([accepted, once(socket, 'secureConnect')]);
+        const [subject, other] = role === 'server' ? [accepting, socket] : [socket, accepting];
+        const witness = new Witness(subject);
+        other.on('error', () => undefined);
+        const [near, far] = wire.sockets as [Socket, Socket];
+        (role === 'server' ? far : near).resetAndDestroy();
+        expect(await witness.until('close')).toEqual(['error', 'close']);
+        expect(witness.error?.code).toBe('ECONNRESET');
+        other.destroy();
+        await wire.close();
+        listener.close();
+        await once(listener, 'close');
+      });
+
+      it(`is over for a ${role} that is destroyed with an error`, async () => {
+        const before = openSockets();
+        const pair = await open(version, ours(role));
+        const [subject, other] =
+          role === 'server' ? [pair.server, pair.client] : [pair.client, pair.server];
+        const witness = new Witness(subject);
+        other.on('error', () => undefined);
+        other.resume();
+        const closed = once(other, 'close');
+        subject.destroy(new Error('enough'));
+        expect(await witness.until('close')).toEqual(['error', 'close']);
+        expect(witness.error?.message).toBe('enough');
+        await closed;
+        pair.listener.close();
+        await once(pair.listener, 'close');
+        await onlyOpen(before);
+      });
+
+      it(`fails with the reason, and without a byte, for a ${role} that requires offload`, async () => {
+        const [server, client] = ours(role);
+        const options = { ...limits(version), mode: 'require' } as const;
+        const { listener, port } = await listen(server, options);
+        const failed = role === 'server' ? once(listener, 'tlsClientError') : undefined;
+        let received = 0;
+        listener.on('secureConnection', (socket: tls.TLSSocket) => {
+          socket.on('error', () => undefined);
+          socket.on('data', () => received++);
+        });
+        const socket = connectTo(port, client, options);
+        const witness = new Witness(socket);
+        socket.write('secret');
+        await witness.until('close');
+        const error = failed === undefined ? witness.error : ((await failed) as [Error])[0];
+        expect(error).toMatchObject({ name: 'KtlsError', code: 'ERR_KTLS_CIPHER' });
+        listener.close();
+        await once(listener, 'close');
+        expect(received).toBe(0);
+      });
+    }
+  });
+}
+
+/** Long enough for everything that can move on loopback to have moved. */
+async function exchangeTurns(): Promise<void> {
+  for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate);
+}
