@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/support/certificates.ts',
     reporters: ['default', './test/support/tally-reporter.js'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -49,9 +49,9 @@ describeKernel('what TCP has taken is exactly what was sent', () => {
   for (const [index, [name, version]] of suites.entries()) {
     const role = roles[index % 2]!;
     const suite = cipherSuiteByName(name, protocolVersion(version)!)!;
-    it(`${name} (${role})`, async (context) => {
-      // Not every distribution builds ARIA.
-      if (!kernelTakes(suite.version, suite.kernelCipher)) return context.skip();
+    // Not every distribution builds ARIA; ciphers.test.ts tests that it is refused then.
+    if (!kernelTakes(suite.version, suite.kernelCipher)) continue;
+    it(`${name} (${role})`, async () => {
       const ciphers = version === 'TLSv1.3' ? name : `${name}:@SECLEVEL=0`;
       const options = { ...rsaCertificate(), ciphers, dhparam: 'auto' } as object;
       await using scene = await scripted(role, version, { options });

@@ -2,8 +2,11 @@
 import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
 import { clean, runScript, scriptTimeout } from '../support/script.js';
+import { times } from '../support/stress.js';
 
 vi.setConfig(scriptTimeout);
+
+const COUNT = times(20);
 
 /** How a connection ends. */
 const endings = {
@@ -16,7 +19,7 @@ const endings = {
   'the server reset': 'accepted.resetAndDestroy();',
 };
 
-describeKernel('200 connections leave no fd, handle or kernel state behind', () => {
+describeKernel(`${COUNT} connections leave no fd, handle or kernel state behind`, () => {
   for (const [ending, end] of Object.entries(endings)) {
     it(`that ${ending}`, async () => {
       const ended = await runScript(`
@@ -43,7 +46,7 @@ describeKernel('200 connections leave no fd, handle or kernel state behind', () 
         };
         await one();
         const before = { fds: sockets(), resources: resources(), inKernel: inKernel() };
-        for (let i = 0; i < 200; i++) await one();
+        for (let i = 0; i < ${COUNT}; i++) await one();
         const same = () => sockets() <= before.fds && inKernel() <= before.inKernel &&
           resources() === before.resources;
         for (let i = 0; i < 100 && !same(); i++) await delay(20);

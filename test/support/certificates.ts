@@ -1,13 +1,14 @@
 /**
- * Self-signed certificates for tests, made by the `openssl` command: once per process, and once per
- * machine as long as the temporary directory lives (key generation is slow under emulation). Keys and
- * certificates are of no use to anyone outside these tests.
+ * Self-signed certificates for tests, made by the `openssl` command once per checkout: key generation is
+ * slow under emulation, and a guest finds what its host has made. Keys and certificates are of no use to
+ * anyone outside these tests.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** PEM. */
 export interface Certificate {
@@ -29,6 +30,15 @@ export const dsaCertificate = (): Certificate =>
 /** For a client to show. RSA: `bits` makes it as large as a test needs. */
 export const clientCertificate = (bits = 2048): Certificate =>
   certificate('-newkey', `rsa:${bits}`, '-subj', '/CN=client', ...forClient);
+
+/** Makes all of them, for the tests of a guest to find: vitest's global set-up. */
+export default function makeAll(): void {
+  ecdsaCertificate();
+  rsaCertificate();
+  dsaCertificate();
+  clientCertificate();
+  clientCertificate(4096);
+}
 
 const forServer = [
   ...['-subj', '/CN=localhost'],
@@ -62,6 +72,7 @@ Nrd9vQGw8cC4Mj4SX6aWJbkvbXml+Uv7DWLeig==
 -----END DSA PARAMETERS-----
 `;
 
+const directory = fileURLToPath(new URL('../../out/test-certificates', import.meta.url));
 const cached = new Map<string, Certificate>();
 
 function certificate(...request: string[]): Certificate {
@@ -77,7 +88,6 @@ function certificate(...request: string[]): Certificate {
 }
 
 function fromDisk(recipe: string, make: () => Certificate): Certificate {
-  const directory = join(tmpdir(), `ktls-test-certificates-${userInfo().uid}`);
   const file = join(directory, createHash('sha256').update(recipe).digest('hex').slice(0, 32));
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Certificate;
@@ -93,18 +103,18 @@ function fromDisk(recipe: string, make: () => Certificate): Certificate {
 }
 
 function generate(args: string[]): Certificate {
-  const directory = mkdtempSync(join(tmpdir(), 'ktls-openssl-'));
+  const scratch = mkdtempSync(join(tmpdir(), 'ktls-openssl-'));
   try {
-    writeFileSync(join(directory, 'openssl.cnf'), configuration);
-    writeFileSync(join(directory, 'parameters.pem'), dsaParameters);
+    writeFileSync(join(scratch, 'openssl.cnf'), configuration);
+    writeFileSync(join(scratch, 'parameters.pem'), dsaParameters);
     const pem = execFileSync('openssl', args, {
-      cwd: directory,
+      cwd: scratch,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const certificateAt = pem.indexOf('-----BEGIN CERTIFICATE-----');
     return { key: pem.slice(0, certificateAt), cert: pem.slice(certificateAt) };
   } finally {
-    rmSync(directory, { recursive: true });
+    rmSync(scratch, { recursive: true });
   }
 }
