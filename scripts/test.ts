@@ -1,7 +1,7 @@
 /**
  * `npm test`: unit and loopback tests on this host, then the tests that need kernel TLS on every kernel
- * of `KTLS_KERNELS` (default `trixie`), in a VM, or natively where this host's kernel has TLS and no
- * kernel is named. Adds everything up in the last line.
+ * of `KTLS_KERNELS` (default `trixie`; `trixie@24` for another Node), in a VM, or natively where this
+ * host's kernel has TLS and no kernel is named. Adds everything up in the last line.
  */
 import { spawn } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,13 +16,8 @@ interface Tally {
 }
 
 const HOST_TESTS = ['test/unit', 'test/loopback'];
-/** Named one by one: the closing and stress tests are run by their paths. */
-const KERNEL_TESTS = [
-  'test/kernel/ciphers.test.ts',
-  'test/kernel/handshakes.test.ts',
-  'test/kernel/native-channel.test.ts',
-  'test/kernel/https.test.ts',
-];
+/** Each a guest of its own, so that the kernels' runs fill all CPUs to the end. */
+const KERNEL_TESTS = [['test/kernel'], ['test/lifecycle', 'test/interop']];
 
 const total: Tally = { passed: 0, failed: 0, skipped: 0 };
 
@@ -76,10 +71,16 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   settle(name, reader, failed, status);
 }
 
+interface KernelRun {
+  kernel: KernelName;
+  node: string | undefined;
+  paths: string[];
+  log: string;
+}
+
 /** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
-async function onKernel(kernel: KernelName, node: string | undefined): Promise<void> {
-  const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}`;
-  const log = `out/test-${kernel}${node === undefined ? '' : `-node${node}`}.log`;
+async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> {
+  const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}: ${paths.join(' ')}`;
   writeFileSync(log, '');
   console.log(`\n== ${name}: started, see ${log}`);
   const output: Buffer[] = [];
@@ -88,8 +89,10 @@ async function onKernel(kernel: KernelName, node: string | undefined): Promise<v
     const ended = await runInVm({
       kernel,
       ...(node === undefined ? {} : { node }),
-      command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths()],
+      command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths],
       env: { KTLS_EXPECTED: '1' },
+      // A second CPU costs more to emulate than it does.
+      cpus: 1,
       timeoutSeconds: 2400,
       onOutput: (chunk: Buffer) => {
         output.push(chunk);
@@ -109,20 +112,25 @@ async function onKernel(kernel: KernelName, node: string | undefined): Promise<v
 
 /** A guest under emulation keeps about one CPU busy. */
 async function onKernels(names: string[]): Promise<void> {
-  const waiting = names.map((name) => {
+  const kernels = names.map((name) => {
     const [kernel = '', node] = name.split('@');
     if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
-    return () => onKernel(kernel, node);
+    return { kernel, node, name: name.replace('@', '-node') };
   });
+  const waiting: KernelRun[] = pathGroups().flatMap((paths, index) =>
+    kernels.map(({ kernel, node, name }) => {
+      return { kernel, node, paths, log: `out/test-${name}-${index + 1}.log` };
+    }),
+  );
   const lane = async (): Promise<void> => {
-    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) await run();
+    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) await onKernel(run);
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
 }
 
-function paths(): string[] {
+function pathGroups(): string[][] {
   const filter = process.argv.slice(2);
-  return filter.length > 0 ? filter : KERNEL_TESTS;
+  return filter.length > 0 ? [filter] : KERNEL_TESTS;
 }
 
 function hostHasKernelTls(): boolean {
@@ -139,7 +147,7 @@ const kernels = list(process.env['KTLS_KERNELS']);
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
 if (process.argv.length === 2) await onHost('host', HOST_TESTS, {});
 if (kernels.length === 0 && hostHasKernelTls()) {
-  await onHost('host, kernel TLS', paths(), { KTLS_EXPECTED: '1' });
+  await onHost('host, kernel TLS', pathGroups().flat(), { KTLS_EXPECTED: '1' });
 } else {
   await onKernels(kernels.length > 0 ? kernels : ['trixie']);
 }
