@@ -59,7 +59,8 @@ describeKernel('a cipher that no kernel knows is left to node:tls', () => {
         const options = {
           minVersion: version,
           maxVersion: version,
-          ciphers: version === 'TLSv1.3' ? ciphers : `${ciphers}:@SECLEVEL=0`,
+          // At level 0, for the sake of the short tag; TLS 1.3 suites alone are no list.
+          ciphers: `${ciphers}:${version === 'TLSv1.3' ? 'DEFAULT' : ''}@SECLEVEL=0`,
         };
         const sides = { server, client, serverOptions: options, clientOptions: options };
         await using pair = await connectPair(sides);
