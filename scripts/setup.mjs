@@ -86,4 +86,4 @@ installPrograms();
 installPackages();
 run(process.execPath, ['scripts/install.cjs', '--build']);
 compile('tsconfig.build.json', ['lib'], 'dist');
-compile('tsconfig.tools.json', ['vm', 'scripts', 'examples'], 'out');
+compile('tsconfig.tools.json', ['vm', 'scripts', 'examples', 'benchmarks'], 'out');

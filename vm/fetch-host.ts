@@ -83,3 +83,8 @@ export async function fetchBusybox(): Promise<string> {
   const inBin = join(root, 'bin', 'busybox'); // bookworm
   return existsSync(inBin) ? inBin : join(root, 'usr', 'bin', 'busybox');
 }
+
+/** The load generator `wrk`, for the benchmarks, unpacked. @returns its root */
+export async function fetchWrk(): Promise<string> {
+  return unpackAside('wrk', 'wrk', (await hostRelease()).suites[0]!);
+}

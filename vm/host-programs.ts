@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runText } from './command.js';
 import { VmError } from './errors.js';
-import { fetchQemu, fetchVirtiofsd } from './fetch-host.js';
+import { fetchQemu, fetchVirtiofsd, fetchWrk } from './fetch-host.js';
 import { findProgram } from './tools.js';
 
 /** A program of the host's, or one unpacked into the cache with its own libraries. */
@@ -36,6 +36,14 @@ export async function findVirtiofsd(): Promise<HostProgram & { inC: boolean }> {
   const { root, program } = own ? { root: '/', program: own } : await fetchVirtiofsd();
   const libraries = own ? [] : librariesOf(root);
   return { program, libraries, inC: program.includes('/qemu/') };
+}
+
+/** wrk, for the benchmarks. */
+export async function findWrk(): Promise<HostProgram> {
+  const own = findProgram('wrk');
+  if (own) return { program: own, libraries: [] };
+  const root = await fetchWrk();
+  return { program: join(root, 'usr', 'bin', 'wrk'), libraries: librariesOf(root) };
 }
 
 function librariesOf(root: string): string[] {

@@ -1,0 +1,9 @@
+/** node:http without TLS: the floor. */
+import { createReadStream } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Driver } from './driver.js';
+
+export const driver: Driver = {
+  listen: (handler) => createServer(handler),
+  sendFile: (response, path) => void createReadStream(path).pipe(response),
+};

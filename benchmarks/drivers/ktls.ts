@@ -1,0 +1,11 @@
+/** The same server under kernel TLS; a connection that is not offloaded fails. */
+import { createReadStream } from 'node:fs';
+import { createServer } from 'node:https';
+import ktls from 'ktls';
+import { type Driver, tlsOptions } from './driver.js';
+
+export const driver: Driver = {
+  listen: (handler, tls) =>
+    ktls.offload(createServer(tlsOptions(tls), handler), { mode: 'require' }),
+  sendFile: (response, path) => void createReadStream(path).pipe(response),
+};
