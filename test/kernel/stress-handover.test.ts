@@ -21,7 +21,7 @@ import {
 import { describeKernel } from '../support/kernel.js';
 import { onlyOpen, openSockets } from '../support/leaks.js';
 import { type Version, versions } from '../support/scripted.js';
-import { randomFor, times, trials } from '../support/stress.js';
+import { type Progress, randomFor, times, trials } from '../support/stress.js';
 import type { Random } from '../unit/tls/random.js';
 
 const COUNT = times(40);
@@ -42,10 +42,15 @@ interface Account {
   readonly offloaded: boolean;
 }
 
-/** Mostly so little that it travels with the Finished, sometimes more than one read takes. */
-function someBytes(random: Random): Buffer {
+/**
+ * Mostly so little that it travels with the Finished, sometimes more than one read takes; in pieces of
+ * which there are not more than a slow reader gets through while others are at it.
+ */
+function somePieces(random: Random): Buffer[] {
   const most = [1, 100, 3000, 20_000, 90_000][random.below(5)]!;
-  return Buffer.alloc(1 + random.below(most), random.bytes(1009));
+  const data = Buffer.alloc(1 + random.below(most), random.bytes(1009));
+  const longest = [40, 1500, 17_000][random.below(3)]!;
+  return random.pieces(data, Math.max(longest, data.length >> 7));
 }
 
 /** Reads to the end: as it flows, in little bites, or with pauses. */
@@ -78,8 +83,7 @@ async function consume(socket: AnySocket, random: Random): Promise<string> {
 }
 
 /** Writes everything and ends: some of it at once, some in later turns of the loop. */
-async function produce(socket: AnySocket, data: Buffer, random: Random): Promise<void> {
-  const pieces = random.pieces(data, [40, 1500, 17_000][random.below(3)]!);
+async function produce(socket: AnySocket, pieces: Buffer[], random: Random): Promise<void> {
   const patience = random.below(3);
   for (const piece of pieces) {
     socket.write(piece);
@@ -101,12 +105,16 @@ class Server {
     this.port = port;
     listener.on('secureConnection', (socket: AnySocket) => {
       const random = randomFor(SERVERS + this.#accepted++);
-      const data = someBytes(random);
+      const pieces = somePieces(random);
       const received = consume(socket, random);
       received.catch(() => undefined);
-      void produce(socket, data, random);
+      void produce(socket, pieces, random);
       const offloaded = side === 'node' || isOffloaded(socket);
-      this.#accounts.set(socket.remotePort!, { sent: digest(data), received, offloaded });
+      this.#accounts.set(socket.remotePort!, {
+        sent: digest(Buffer.concat(pieces)),
+        received,
+        offloaded,
+      });
       for (const arrived of this.#arrived.splice(0)) arrived();
     });
   }
@@ -140,8 +148,9 @@ async function handOver(
   side: Side,
   version: Version,
   random: Random,
+  progress: Progress,
 ): Promise<string | null> {
-  const data = someBytes(random);
+  const pieces = somePieces(random);
   const client = connectTo(server.port, side, {
     minVersion: version,
     maxVersion: version,
@@ -150,17 +159,21 @@ async function handOver(
   } as tls.ConnectionOptions);
   const closed = new Promise((resolve) => client.once('close', resolve));
   const received = consume(client, random);
-  void produce(client, data, random);
+  void produce(client, pieces, random);
   let port = 0;
   client.once('secureConnect', () => (port = (client.address() as AddressInfo).port));
+  progress.now = 'while the client receives';
   const atClient = await received;
+  progress.now = 'before the server has accepted';
   const account = await server.account(port);
+  progress.now = 'while the server receives';
   const atServer = await account.received;
   const offloaded = account.offloaded && (side === 'node' || isOffloaded(client));
+  progress.now = 'before the client is closed';
   await closed;
   if (!offloaded) return 'not offloaded';
   if (atClient !== account.sent) return 'the client received something else';
-  return atServer === digest(data) ? null : 'the server received something else';
+  return atServer === digest(Buffer.concat(pieces)) ? null : 'the server received something else';
 }
 
 describeKernel('application data that races with Finished', () => {
@@ -175,9 +188,9 @@ describeKernel('application data that races with Finished', () => {
           ktls: await Server.open('ktls', version),
           node: await Server.open('node', version),
         };
-        await trials(COUNT, AT_ONCE, async (random, number) => {
+        await trials(COUNT, AT_ONCE, async (random, number, progress) => {
           const [server, client] = pairings[number % pairings.length]!;
-          const outcome = await handOver(servers[server], client, version, random);
+          const outcome = await handOver(servers[server], client, version, random, progress);
           return outcome && `${server} server, ${client} client: ${outcome}`;
         });
         await servers.ktls.close();

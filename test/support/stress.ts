@@ -15,13 +15,18 @@ const PATIENCE = 120_000;
 /** A random generator of its own for each trial, so that they can run side by side. */
 export const randomFor = (trial: number): Random => new Random(seed + trial * 7919);
 
+/** Where a trial stands, for the report of one that hangs. */
+export interface Progress {
+  now: string;
+}
+
 /**
  * Runs `count` trials, so many of them at once. A trial says with a sentence what went wrong, or `null`.
  */
 export async function trials(
   count: number,
   atOnce: number,
-  trial: (random: Random, number: number) => Promise<string | null>,
+  trial: (random: Random, number: number, progress: Progress) => Promise<string | null>,
 ): Promise<void> {
   const failures: string[] = [];
   let next = 0;
@@ -29,9 +34,15 @@ export async function trials(
     while (next < count) {
       const number = next++;
       const over = new AbortController();
+      const progress: Progress = { now: 'at the start' };
       const outcome = await Promise.race([
-        trial(randomFor(number), number).catch((error: unknown) => `threw ${String(error)}`),
-        sleep(PATIENCE, 'hangs', { signal: over.signal }).catch(() => null),
+        trial(randomFor(number), number, progress).catch(
+          (error: unknown) => `threw ${String(error)}`,
+        ),
+        sleep(PATIENCE, undefined, { signal: over.signal }).then(
+          () => `hangs ${progress.now}`,
+          () => null,
+        ),
       ]);
       over.abort();
       if (outcome !== null) failures.push(`trial ${number}: ${outcome}`);
