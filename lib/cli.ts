@@ -10,6 +10,7 @@ interface Command {
 
 const commands: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   doctor: ['is kernel TLS on, and why not', () => import('./commands/doctor.js')],
+  counters: ['what the kernel and the network cards count', () => import('./commands/counters.js')],
 };
 
 const usage = (): string =>
