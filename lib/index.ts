@@ -1,6 +1,6 @@
 /** The public names of `ktls`, and nothing else. */
 import { connect } from './connect.js';
-import { stats } from './kernel/counters.js';
+import { stats } from './kernel/host-stats.js';
 import { probe } from './kernel/probe.js';
 import { createServer, offload } from './server.js';
 import { OffloadedSocket } from './socket/offloaded-socket.js';
@@ -10,7 +10,9 @@ export { KtlsError, type KtlsErrorCode } from './errors.js';
 export type { ClientSocket, ConnectOptions } from './connect.js';
 export type { UserSpaceSocket } from './decorate.js';
 export type { TlsCounters } from './kernel/counters.js';
+export type { HostStats, StatsOptions } from './kernel/host-stats.js';
 export type { CipherSupport, KernelSupport } from './kernel/probe.js';
+export type { TlsSocket, TlsSocketMode } from './kernel/tls-sockets.js';
 export type { OffloadMode, OffloadOptions } from './options.js';
 export type { OffloadMedium, OffloadState } from './socket/offload-state.js';
 

@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "environment.h"
+#include "host_binding.h"
 #include "probe_binding.h"
 
 namespace {
@@ -11,6 +12,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
+  exports.Set("probeFeatures",
+              Napi::Function::New<ktls::ProbeFeaturesFromJs>(env, "probeFeatures"));
+  exports.Set("ethtool", Napi::Function::New<ktls::EthtoolFromJs>(env, "ethtool"));
+  exports.Set("tlsSockets", Napi::Function::New<ktls::TlsSocketsFromJs>(env, "tlsSockets"));
   return exports;
 }
 

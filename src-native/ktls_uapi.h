@@ -34,6 +34,9 @@ inline constexpr auto kSiocOutq = TIOCOUTQ;
 // <linux/tls.h>: socket options
 inline constexpr int kTlsTx = 1;
 inline constexpr int kTlsRx = 2;
+inline constexpr int kTlsTxZeroCopyRo = 3;
+inline constexpr int kTlsRxExpectNoPad = 4;
+inline constexpr int kTlsTxMaxPayloadLen = 5;
 
 // <linux/tls.h>: control message types
 inline constexpr int kTlsSetRecordType = 1;
@@ -108,7 +111,9 @@ static_assert(offsetof(TcpInfoPrefix, bytes_acked) == 120, "struct tcp_info");
 // <linux/netlink.h>, <linux/rtnetlink.h>
 inline constexpr int kNetlinkSockDiag = 4;
 inline constexpr uint16_t kNlmRequest = 1;
+inline constexpr uint16_t kNlmDump = 0x300;
 inline constexpr uint16_t kNlmsgError = 2;
+inline constexpr uint16_t kNlmsgDone = 3;
 inline constexpr uint16_t kAttributeTypeMask = 0x3fff;  // NLA_TYPE_MASK
 inline constexpr size_t kNetlinkAlign = 4;
 
@@ -137,8 +142,13 @@ inline constexpr uint16_t kSockDiagByFamily = 20;
 inline constexpr uint8_t kInetDiagInfo = 2;
 inline constexpr uint16_t kInetDiagUlpInfo = 19;
 inline constexpr uint16_t kInetUlpInfoTls = 2;
+inline constexpr uint16_t kTlsInfoVersion = 1;
+inline constexpr uint16_t kTlsInfoCipher = 2;
 inline constexpr uint16_t kTlsInfoTxConf = 3;
 inline constexpr uint16_t kTlsInfoRxConf = 4;
+inline constexpr uint16_t kTlsInfoZeroCopyTx = 5;  // a flag
+inline constexpr uint16_t kTlsInfoRxNoPad = 6;     // a flag
+inline constexpr uint16_t kTlsInfoTxMaxPayload = 7;
 
 struct InetDiagSockId {
   uint16_t sport;  // network byte order, as are the addresses
@@ -172,6 +182,15 @@ struct InetDiagMsg {
   uint32_t inode;
 };
 static_assert(sizeof(InetDiagMsg) == 72, "struct inet_diag_msg");
+
+// <linux/sockios.h>, <linux/ethtool.h>: the questions that change nothing.
+inline constexpr unsigned long kSiocEthtool = 0x8946;
+inline constexpr uint32_t kEthtoolGetDriverInfo = 0x3;
+inline constexpr uint32_t kEthtoolGetStrings = 0x1b;
+inline constexpr uint32_t kEthtoolGetStatistics = 0x1d;
+inline constexpr uint32_t kEthtoolGetSetInfo = 0x37;
+inline constexpr uint32_t kEthtoolGetFeatures = 0x3a;
+inline constexpr uint32_t kEthtoolGetChannels = 0x3c;
 
 }  // namespace ktls::uapi
 

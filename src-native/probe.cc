@@ -127,4 +127,33 @@ ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
   return result;
 }
 
+FeatureResult ProbeFeatures() {
+  FeatureResult result;
+  Pair pair;
+  result.ready = Connect(AF_INET, &pair);
+  if (result.ready != 0) {
+    pair = Pair();
+    if (Connect(AF_INET6, &pair) != 0) return result;
+  }
+  const int sender = pair.client.get();
+  const int receiver = pair.server.get();
+  const CryptoInfo zero_keys(uapi::kTls13, *FindCipher(uapi::kAesGcm128));
+  result.ready = AttachUlp(sender);
+  if (result.ready == 0) result.ready = AttachUlp(receiver);
+  if (result.ready == 0) result.ready = InstallKeys(sender, uapi::kTlsTx, zero_keys);
+  if (result.ready == 0) result.ready = InstallKeys(receiver, uapi::kTlsRx, zero_keys);
+  if (result.ready != 0) return result;
+  const auto get = [](int fd, int option, void* value, socklen_t size) {
+    return Retry([=]() mutable { return getsockopt(fd, uapi::kSolTls, option, value, &size); });
+  };
+  // A kernel that does not know an option answers ENOPROTOOPT. The sizes are the kernel's own.
+  unsigned int flag = 0;
+  uint16_t length = 0;
+  result.zero_copy = get(sender, uapi::kTlsTxZeroCopyRo, &flag, sizeof(flag));
+  result.no_pad = get(receiver, uapi::kTlsRxExpectNoPad, &flag, sizeof(flag));
+  result.max_payload = get(sender, uapi::kTlsTxMaxPayloadLen, &length, sizeof(length));
+  result.rekey = InstallKeys(sender, uapi::kTlsTx, zero_keys);
+  return result;
+}
+
 }  // namespace ktls

@@ -20,6 +20,18 @@ struct ProbeResult {
 // Blocks for a fraction of a millisecond, and for about a quarter of a second at worst.
 ProbeResult Probe(uint16_t version, const CipherLayout& layout);
 
+// What the kernel can beyond keys, each 0, a negated errno, or -ECANCELED: not reached.
+struct FeatureResult {
+  int ready = -ECANCELED;        // TLS 1.3 with AES-128-GCM in both directions
+  int zero_copy = -ECANCELED;    // TLS_TX_ZEROCOPY_RO
+  int no_pad = -ECANCELED;       // TLS_RX_EXPECT_NO_PAD
+  int max_payload = -ECANCELED;  // TLS_TX_MAX_PAYLOAD_LEN
+  int rekey = -ECANCELED;        // TLS_TX a second time
+};
+
+// Switches nothing on. Blocks like Probe().
+FeatureResult ProbeFeatures();
+
 }  // namespace ktls
 
 #endif  // KTLS_SRC_NATIVE_PROBE_H_

@@ -2,7 +2,6 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <array>
 #include <cerrno>
@@ -11,14 +10,13 @@
 #include <string_view>
 
 #include "ktls_uapi.h"
+#include "netlink.h"
 #include "retry.h"
 #include "unique_fd.h"
 
 namespace ktls {
 namespace {
 
-// The answer comes within the send() of the question; the deadline only rules out a hang.
-constexpr timeval kTimeout = {/*tv_sec=*/0, /*tv_usec=*/100000};
 // One socket's attributes take well under 1 KiB.
 constexpr size_t kAnswerSize = 8192;
 
@@ -93,45 +91,6 @@ int MakeQuestion(int fd, Question* question) {
   return 0;
 }
 
-// Attributes one after another (struct nlattr), each checked against what is left.
-class Attributes {
- public:
-  Attributes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-
-  bool Find(uint16_t type, Attributes* result) const {
-    const uint8_t* at = data_;
-    size_t left = size_;
-    uapi::AttributeHeader header = {};
-    while (left >= sizeof(header)) {
-      std::memcpy(&header, at, sizeof(header));
-      const size_t length = header.length;
-      if (length < sizeof(header) || length > left) return false;
-      if ((header.type & uapi::kAttributeTypeMask) == type) {
-        *result = {at + sizeof(header), length - sizeof(header)};
-        return true;
-      }
-      const size_t step = (length + uapi::kNetlinkAlign - 1) & ~(uapi::kNetlinkAlign - 1);
-      if (step >= left) return false;
-      at += step;
-      left -= step;
-    }
-    return false;
-  }
-
-  // u8 or u16 (TLS_INFO_TXCONF is a u16), or 0.
-  int Number(uint16_t type) const {
-    Attributes value(nullptr, 0);
-    if (!Find(type, &value)) return 0;
-    uint16_t number = 0;
-    if (value.size_ == sizeof(number)) std::memcpy(&number, value.data_, sizeof(number));
-    return number;
-  }
-
- private:
-  const uint8_t* data_;
-  size_t size_;
-};
-
 bool HasTls(int fd) {
   std::array<char, uapi::kUlpNameMax> name{};
   socklen_t size = name.size();
@@ -145,41 +104,17 @@ int Parse(int fd, const uint8_t* answer, size_t size) {
   if (size < sizeof(header)) return -EBADMSG;
   std::memcpy(&header, answer, sizeof(header));
   if (header.length > size) return -EBADMSG;
-  if (header.type == uapi::kNlmsgError) {
-    // struct nlmsgerr begins with the negated errno.
-    int error = 0;
-    if (header.length < sizeof(header) + sizeof(error)) return -EBADMSG;
-    std::memcpy(&error, answer + sizeof(header), sizeof(error));
-    return error < 0 ? error : -EBADMSG;
-  }
+  if (header.type == uapi::kNlmsgError) return NetlinkError(answer, header.length);
   constexpr size_t kAttributes = sizeof(header) + sizeof(uapi::InetDiagMsg);
   if (header.type != uapi::kSockDiagByFamily || header.length < kAttributes) return -EBADMSG;
   const Attributes attributes(answer + kAttributes, header.length - kAttributes);
-  Attributes ulp(nullptr, 0);
-  Attributes tls(nullptr, 0);
+  Attributes ulp;
+  Attributes tls;
   if (attributes.Find(uapi::kInetDiagUlpInfo, &ulp) && ulp.Find(uapi::kInetUlpInfoTls, &tls)) {
     return tls.Number(uapi::kTlsInfoTxConf) + 16 * tls.Number(uapi::kTlsInfoRxConf);
   }
   // tcp_diag_get_aux() in net/ipv4/tcp_diag.c leaves it out for those without CAP_NET_ADMIN.
   return HasTls(fd) ? -EPERM : 0;
-}
-
-int Ask(const Question& question, uint8_t* answer, size_t size) {
-  const int fd =
-      Retry([] { return socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, uapi::kNetlinkSockDiag); });
-  if (fd < 0) return fd;
-  const UniqueFd diag(fd);
-  const int set =
-      Retry([=] { return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kTimeout, sizeof(kTimeout)); });
-  if (set < 0) return set;
-  uapi::SockaddrNl kernel = {};
-  kernel.family = AF_NETLINK;
-  const ssize_t sent = Retry([&] {
-    return sendto(fd, &question, sizeof(question), MSG_NOSIGNAL,
-                  reinterpret_cast<const sockaddr*>(&kernel), sizeof(kernel));
-  });
-  if (sent < 0) return static_cast<int>(sent);
-  return static_cast<int>(Retry([=] { return recv(fd, answer, size, 0); }));
 }
 
 }  // namespace
@@ -188,9 +123,12 @@ int TlsMode(int fd) {
   Question question = {};
   const int result = MakeQuestion(fd, &question);
   if (result < 0) return result;
+  UniqueFd diag;
+  const int asked = AskSockDiag(&question, sizeof(question), &diag);
+  if (asked < 0) return asked;
   std::array<uint8_t, kAnswerSize> answer{};
-  const int size = Ask(question, answer.data(), answer.size());
-  if (size < 0) return size;
+  const ssize_t size = Retry([&] { return recv(diag.get(), answer.data(), answer.size(), 0); });
+  if (size < 0) return static_cast<int>(size);
   return Parse(fd, answer.data(), static_cast<size_t>(size));
 }
 

@@ -36,6 +36,8 @@ export interface Archive {
   download: (names: readonly string[], directory: string) => Promise<string[]>;
   /** Downloads a package of `suite` with whatever of its dependencies the host lacks. */
   downloadWithDependencies: (name: string, suite: string, directory: string) => Promise<string[]>;
+  /** Downloads packages with all that they depend on, whatever the host has. */
+  downloadAll: (names: readonly string[], directory: string) => Promise<string[]>;
 }
 
 /**
@@ -80,6 +82,21 @@ export async function openArchive(suites: readonly string[]): Promise<Archive> {
       const install = ['install', '-y', '--download-only', '--reinstall', '--allow-downgrades'];
       const target = ['--no-install-recommends', '-t', suite, `${name}/${suite}`];
       await run('apt-get', [...options, '-o', archives, ...install, ...target]);
+      return packageFiles(directory);
+    },
+    downloadAll: async (names, directory) => {
+      await mkdir(join(directory, 'partial'), { recursive: true });
+      // As if nothing were installed.
+      const status = join(directory, 'partial', 'status');
+      await writeFile(status, '');
+      const places = [
+        '-o',
+        `Dir::Cache::archives=${directory}`,
+        '-o',
+        `Dir::State::status=${status}`,
+      ];
+      const install = ['install', '-y', '--download-only', '--no-install-recommends', ...names];
+      await run('apt-get', [...options, ...places, ...install]);
       return packageFiles(directory);
     },
   };

@@ -82,6 +82,21 @@ export interface NativeBinding {
    * (`-ECANCELED`: not reached). Blocks; as root it makes the kernel look for absent modules.
    */
   probe(version: number, cipher: number): [number, number, number, number];
+  /**
+   * What the kernel can beyond keys, on a loopback pair under TLS 1.3: `[ready, zeroCopy, noPad,
+   * maxPayload, rekey]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.
+   */
+  probeFeatures(): [number, number, number, number, number];
+  /**
+   * `SIOCETHTOOL`, the reading commands only: the structure in `request` is answered in its place. `0`,
+   * or a negated errno (`-EFAULT`: the answer has outgrown the request).
+   */
+  ethtool(interfaceIndex: number, request: Uint8Array): number;
+  /**
+   * The kTLS sockets of this network namespace, one `TlsSocketRecord` of sock_diag_dump.h after another,
+   * or a negated errno. Before Linux 6.15 empty for those without `CAP_NET_ADMIN`. Blocks.
+   */
+  tlsSockets(): Uint8Array | number;
 }
 
 /** The record type of what `Channel.receive` returned; `0` if the kernel named none (end of stream). */

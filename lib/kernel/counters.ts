@@ -8,7 +8,7 @@ export type TlsCounters = Readonly<Record<string, number>>;
  * The counters of the Linux TLS MIB (Documentation/networking/tls.rst, "Statistics"), or `null` where
  * the kernel has none: no TLS, or its module not loaded.
  */
-export function stats(): TlsCounters | null {
+export function tlsCounters(): TlsCounters | null {
   let text;
   try {
     text = readFileSync('/proc/net/tls_stat', 'latin1');

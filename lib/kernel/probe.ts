@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { constants, release } from 'node:os';
+import { gunzipSync } from 'node:zlib';
 import { KtlsError, errnoError } from '../errors.js';
 import { cipherSuites } from '../tls/cipher-suites.js';
 import { loadBinding } from './binding.js';
@@ -133,7 +134,7 @@ export function ulpRefusal(result: number): KtlsError {
 function kernelHasTls(): boolean | null {
   const modules = read(`/lib/modules/${release()}/modules.dep`);
   const builtin = read(`/lib/modules/${release()}/modules.builtin`);
-  const config = read(`/boot/config-${release()}`);
+  const config = read(`/boot/config-${release()}`) || readGzipped('/proc/config.gz');
   if (/^CONFIG_TLS=/m.test(config) || (modules + builtin).includes('/net/tls/tls.ko')) return true;
   return config === '' && modules === '' ? null : false;
 }
@@ -141,6 +142,14 @@ function kernelHasTls(): boolean | null {
 function read(path: string): string {
   try {
     return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function readGzipped(path: string): string {
+  try {
+    return gunzipSync(readFileSync(path)).toString('latin1');
   } catch {
     return '';
   }

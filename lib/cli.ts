@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+/** `npx ktls <command>`. Each command is a module with `help` and `run`, loaded when it is called. */
+import { UsageError } from './commands/usage.js';
+
+interface Command {
+  readonly help: string;
+  /** @returns the exit status */
+  readonly run: (args: string[]) => Promise<number>;
+}
+
+const commands: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
+  doctor: ['is kernel TLS on, and why not', () => import('./commands/doctor.js')],
+  counters: ['what the kernel and the network cards count', () => import('./commands/counters.js')],
+};
+
+const usage = (): string =>
+  [
+    'ktls <command> [options]',
+    '',
+    ...Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(10)}${summary}`),
+    '',
+    'ktls <command> --help tells more.',
+    '',
+  ].join('\n');
+
+const asksForHelp = (arg: string): boolean => arg === '--help' || arg === '-h';
+
+async function main([name, ...args]: string[]): Promise<number> {
+  if (name === undefined || asksForHelp(name) || name === 'help') {
+    process.stdout.write(usage());
+    return name === undefined ? 2 : 0;
+  }
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (entry === undefined) throw new UsageError(`no command '${name}'\n\n${usage()}`);
+  const command = await entry[1]();
+  if (args.some(asksForHelp)) {
+    process.stdout.write(command.help);
+    return 0;
+  }
+  return command.run(args);
+}
+
+/** What `util.parseArgs` throws. */
+const isUsageError = (error: unknown): error is Error =>
+  error instanceof UsageError ||
+  (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!isUsageError(error)) throw error;
+  process.stderr.write(`ktls: ${error.message}\n`);
+  process.exitCode = 2;
+}

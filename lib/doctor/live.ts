@@ -1,0 +1,258 @@
+/** The proof: a real connection, real bytes, and what the kernel and the card say they did with them. */
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { type TLSSocket } from 'node:tls';
+import { type ClientSocket, type ConnectOptions, connect } from '../connect.js';
+import { type TlsCounters, tlsCounters } from '../kernel/counters.js';
+import { interfaceStatistics } from '../kernel/ethtool.js';
+import { tlsStatistics } from '../kernel/host-stats.js';
+import { createServer } from '../server.js';
+import type { OffloadState } from '../socket/offload-state.js';
+import { type Finding, fail, info, pass, warn } from './finding.js';
+
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
+
+/** What one connection left behind. */
+export interface Evidence {
+  /** Whom it was made to, such as `192.0.2.1:443`. */
+  readonly peer: string;
+  /** The interface that has the connection's local address; `null` if none does any more. */
+  readonly interface: string | null;
+  readonly version: TlsVersion;
+  readonly state: OffloadState | null;
+  /** Bytes that came back as they had gone out; 0: none were sent. */
+  readonly echoed: number;
+  /** Of `/proc/net/tls_stat`: what changed. */
+  readonly kernel: TlsCounters;
+  /** Of the interface's TLS counters: what changed. */
+  readonly card: Readonly<Record<string, number>>;
+  readonly error: string | null;
+}
+
+const size = 1 << 20;
+const deadline = 20_000;
+const identity = 'ktls-doctor';
+
+/** Certificates are for servers that somebody trusts; a shared key of this moment proves as much here. */
+const cipherLists: Readonly<Record<TlsVersion, string>> = {
+  'TLSv1.2': 'PSK-AES128-GCM-SHA256',
+  'TLSv1.3': 'TLS_AES_128_GCM_SHA256',
+};
+
+/** To a server of our own at this address of this machine: a megabyte there and back. */
+export async function tryAddress(address: string, version: TlsVersion): Promise<Evidence> {
+  const psk = randomBytes(32);
+  const versions = { minVersion: version, maxVersion: version, ciphers: cipherLists[version] };
+  const server = createServer({ ...versions, pskCallback: () => psk }, (socket: TLSSocket) => {
+    socket.on('error', () => undefined);
+    socket.pipe(socket);
+  });
+  server.listen(0, address);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  try {
+    return await tryConnection(
+      {
+        host: address,
+        port,
+        ...versions,
+        pskCallback: () => ({ psk, identity }),
+        checkServerIdentity: () => undefined,
+      },
+      version,
+      true,
+    );
+  } finally {
+    server.close();
+  }
+}
+
+/** To somebody else's server: the handshake, and not a byte more. */
+export function tryPeer(host: string, port: number, version: TlsVersion): Promise<Evidence> {
+  const options = { host, port, servername: host, minVersion: version, maxVersion: version };
+  // Nothing is sent, and nothing that comes is believed.
+  return tryConnection({ ...options, rejectUnauthorized: false }, version, false);
+}
+
+async function tryConnection(
+  options: ConnectOptions,
+  version: TlsVersion,
+  echo: boolean,
+): Promise<Evidence> {
+  const before = tlsCounters() ?? {};
+  const cards = Object.keys(networkInterfaces());
+  const cardsBefore = new Map(cards.map((name) => [name, cardStatistics(name)]));
+  const found: { state: OffloadState | null; name: string | null; echoed: number } = {
+    state: null,
+    name: null,
+    echoed: 0,
+  };
+  let error: string | null = null;
+  const socket = connect(options);
+  try {
+    await within(deadline, once(socket, 'secureConnect'));
+    found.state = socket.offload;
+    found.name = interfaceOf(socket.localAddress);
+    if (echo) found.echoed = await within(deadline, echoOnce(socket));
+  } catch (caught) {
+    error = caught instanceof Error ? caught.message : String(caught);
+  } finally {
+    socket.on('error', () => undefined);
+    socket.destroy();
+  }
+  return {
+    peer: `${options.host!}:${options.port!}`,
+    interface: found.name,
+    version,
+    state: found.state,
+    echoed: found.echoed,
+    kernel: difference(before, tlsCounters() ?? {}),
+    card:
+      found.name === null
+        ? {}
+        : difference(cardsBefore.get(found.name) ?? {}, cardStatistics(found.name)),
+    error,
+  };
+}
+
+const cardStatistics = (name: string): Readonly<Record<string, number>> =>
+  tlsStatistics(interfaceStatistics(name));
+
+async function echoOnce(socket: ClientSocket): Promise<number> {
+  const data = randomBytes(size);
+  const hash = createHash('sha256');
+  let length = 0;
+  socket.write(data);
+  for await (const chunk of socket) {
+    hash.update(chunk as Buffer);
+    length += (chunk as Buffer).length;
+    if (length >= size) break;
+  }
+  if (!hash.digest().equals(createHash('sha256').update(data).digest())) {
+    throw new Error(`what came back (${length} bytes) is not what was sent`);
+  }
+  return length;
+}
+
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${milliseconds / 1000} s`));
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function interfaceOf(address: string | undefined): string | null {
+  const all = Object.entries(networkInterfaces());
+  return all.find(([, list]) => list?.some((each) => each.address === address))?.[0] ?? null;
+}
+
+function difference(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(after)
+      .map(([name, value]): [string, number] => [name, value - (before[name] ?? 0)])
+      .filter(([, change]) => change !== 0),
+  );
+}
+
+/** What the evidence proves. */
+export function judge(evidence: Evidence): Finding[] {
+  const { state, version, echoed, kernel, card, peer, error } = evidence;
+  const check = version === 'TLSv1.2' ? 'live.tls12' : 'live.tls13';
+  const title = `${version} with ${peer}`;
+  const moved = Object.entries({ ...kernel, ...card })
+    .map(([name, change]) => `${name} ${change > 0 ? '+' : ''}${change}`)
+    .join(', ');
+  if (state === null || error !== null) {
+    return [fail(check, title, `The connection failed: ${error ?? 'no state'}.`)];
+  }
+  if (!state.offloaded) {
+    return [
+      fail(
+        check,
+        title,
+        `node:tls carries it: ${state.detail ?? 'no reason given'} (${state.reason ?? '?'}).`,
+      ),
+    ];
+  }
+  if ((kernel['TlsDecryptError'] ?? 0) > 0) {
+    return [fail(check, title, `The kernel could not decrypt every record: ${moved}.`)];
+  }
+  const transfer = echoed > 0 ? `${echoed} bytes went there and came back equal` : 'it was secured';
+  const findings = [
+    pass(
+      check,
+      title,
+      `${state.cipher ?? ''}: ${transfer}; sending in ${place(state.tx)}, receiving in ${place(state.rx)}${moved === '' ? '' : ` (${moved})`}.`,
+    ),
+  ];
+  if (state.tx !== 'device') findings.push(whyNoDevice(evidence, state));
+  return findings;
+}
+
+/** Only `device` is something to be sure of before Linux 6.15. */
+const place = (medium: OffloadState['tx']): string =>
+  medium === 'device'
+    ? 'the network card'
+    : medium === 'software'
+      ? "the kernel's software"
+      : 'the kernel';
+
+function whyNoDevice(evidence: Evidence, state: OffloadState): Finding {
+  const check = 'live.device';
+  const title = `${evidence.version}: no network card`;
+  const { kernel, version, interface: name } = evidence;
+  if (state.tx === 'kernel' && !('TlsTxDevice' in kernel) && !('TlsTxSw' in kernel)) {
+    return warn(
+      check,
+      title,
+      'The kernel does not say who encrypts: before Linux 6.15 it tells only CAP_NET_ADMIN, and only with tcp_diag.',
+      'modprobe tcp_diag # and run this as root',
+    );
+  }
+  if (name === 'lo' || isOwn(evidence)) {
+    return info(
+      check,
+      title,
+      `Both ends are on this machine, and such a connection goes through loopback, which has no card; "--connect HOST:PORT" tries one that leaves it.`,
+    );
+  }
+  if (version === 'TLSv1.3') {
+    return info(
+      check,
+      title,
+      "TLS 1.3 was negotiated: this kernel's device path takes only TLS 1.2.",
+      "ktls.connect({ maxVersion: 'TLSv1.2' }) # where a card is worth it; on a server likewise",
+    );
+  }
+  if (!/AES(_|-)?(128|256)-GCM/.test(state.cipher ?? '')) {
+    return info(
+      check,
+      title,
+      `${state.cipher ?? 'The cipher'} is not AES-GCM, and cards take nothing else.`,
+    );
+  }
+  return info(
+    check,
+    title,
+    `The kernel did not hand it to ${name ?? 'the card'}: see tls-hw-tx-offload and the link above.`,
+  );
+}
+
+function isOwn({ peer }: Evidence): boolean {
+  const host = peer.slice(0, peer.lastIndexOf(':'));
+  return Object.values(networkInterfaces()).some((list) =>
+    list?.some(({ address }) => address === host),
+  );
+}

@@ -1,0 +1,35 @@
+/** What the kernel's TLS can beyond encrypting and decrypting, found by asking it on a loopback connection. */
+import { constants } from 'node:os';
+import { loadBinding } from './binding.js';
+import { kernelRefusal } from './probe.js';
+
+const { ECANCELED } = constants.errno;
+
+/** Each `0`, or the negated errno with which the kernel answered; `-ECANCELED`: it could not be asked. */
+export interface KernelFeatures {
+  /** `TLS_TX_ZEROCOPY_RO`: `sendfile` without a copy, on a device that encrypts (Linux 5.19). */
+  readonly zeroCopy: number;
+  /** `TLS_RX_EXPECT_NO_PAD`: decryption straight into the reader's buffer (Linux 6.0). */
+  readonly noPad: number;
+  /** `TLS_TX_MAX_PAYLOAD_LEN`: shorter records on demand (Linux 6.19). */
+  readonly maxPayload: number;
+  /** New keys on a running TLS 1.3 connection (Linux 6.14). */
+  readonly rekey: number;
+}
+
+let cached: KernelFeatures | undefined;
+
+/** Probes once a process (and worker). Switches nothing on. Never throws. */
+export function kernelFeatures(): KernelFeatures {
+  return (cached ??= Object.freeze(ask()));
+}
+
+function ask(): KernelFeatures {
+  const binding = loadBinding();
+  if (binding instanceof Error || kernelRefusal() !== null) {
+    const unknown = -ECANCELED;
+    return { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown };
+  }
+  const [, zeroCopy, noPad, maxPayload, rekey] = binding.probeFeatures();
+  return { zeroCopy, noPad, maxPayload, rekey };
+}
