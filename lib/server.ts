@@ -6,9 +6,13 @@ import { publishRefusal } from './diagnostics.js';
 import { KtlsError } from './errors.js';
 import { type Channel, loadBinding } from './kernel/binding.js';
 import { kernelRefusal, ulpRefusal } from './kernel/probe.js';
+import { asMereStream } from './nested.js';
 import * as node from './node-private.js';
 import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
+
+/** node:tls's own, whatever takes its place later on (`ktls/register`). */
+const { createServer: createTlsServer } = tls;
 
 const offloaded = new WeakSet<tls.Server>();
 
@@ -26,9 +30,9 @@ export function createServer(
   options?: (tls.TlsOptions & OffloadOptions) | ((socket: tls.TLSSocket) => void),
   listener?: (socket: tls.TLSSocket) => void,
 ): tls.Server {
-  if (typeof options === 'function') return offload(tls.createServer(options));
+  if (typeof options === 'function') return offload(createTlsServer(options));
   parseMode(options);
-  return offload(tls.createServer(options ?? {}, listener), options);
+  return offload(createTlsServer(options ?? {}, listener), options);
 }
 
 /**
@@ -121,7 +125,7 @@ function secure(
       server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
     },
   });
-  node.shareHandle(raw, socket);
+  node.bindLives(raw, socket).handleGone();
   onReady.call = (events) => socket.channelReady(events);
   // As node:tls has one on each socket of a server: who does not listen is not thrown at.
   socket.on('error', () => undefined);
@@ -141,5 +145,5 @@ function acceptInUserSpace(
       return server.emit(event as string, ...args);
     },
   });
-  listener.call(facade, raw);
+  listener.call(facade, asMereStream(raw));
 }

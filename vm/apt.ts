@@ -36,6 +36,13 @@ export interface Archive {
   download: (names: readonly string[], directory: string) => Promise<string[]>;
   /** Downloads a package of `suite` with whatever of its dependencies the host lacks. */
   downloadWithDependencies: (name: string, suite: string, directory: string) => Promise<string[]>;
+  /** Downloads the upstream tarballs of a source package, without Debian's own changes. */
+  downloadSource: (name: string, directory: string) => Promise<string[]>;
+}
+
+export interface ArchiveOptions {
+  /** Source packages instead of binary ones: of the members only `downloadSource` then works. */
+  readonly sources?: boolean;
 }
 
 /**
@@ -43,12 +50,16 @@ export interface Archive {
  * @param suites of the main archive (`trixie`, `trixie-backports`) or security (`trixie-security`)
  * @throws VmError ERR_KTLS_VM_NO_ARCHIVE, ERR_KTLS_VM_TOOL_FAILED
  */
-export async function openArchive(suites: readonly string[]): Promise<Archive> {
-  const state = cachePath('apt', suites.join('+'));
+export async function openArchive(
+  suites: readonly string[],
+  { sources: withSources = false }: ArchiveOptions = {},
+): Promise<Archive> {
+  const state = cachePath('apt', suites.join('+') + (withSources ? '+sources' : ''));
   const config = join(state, 'apt.conf');
   const options = ['-c', config, '-q'];
   await withLock(state, async () => {
-    const sources = sourceLines(await debianMirrors(), suites);
+    const binary = sourceLines(await debianMirrors(), suites);
+    const sources = withSources ? binary.map((line) => line.replace(/^deb /, 'deb-src ')) : binary;
     await mkdir(join(state, 'lists', 'partial'), { recursive: true });
     await mkdir(join(state, 'archives', 'partial'), { recursive: true });
     // A mirror's URI may carry credentials.
@@ -81,6 +92,11 @@ export async function openArchive(suites: readonly string[]): Promise<Archive> {
       const target = ['--no-install-recommends', '-t', suite, `${name}/${suite}`];
       await run('apt-get', [...options, '-o', archives, ...install, ...target]);
       return packageFiles(directory);
+    },
+    downloadSource: async (name, directory) => {
+      const source = ['source', '--download-only', '--tar-only', '--only-source', name];
+      await run('apt-get', [...options, ...source], { cwd: directory });
+      return (await readdir(directory)).map((file) => join(directory, file));
     },
   };
 }

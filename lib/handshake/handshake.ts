@@ -3,13 +3,17 @@
  * which the connection can change hands. It installs nothing: it says that node:tls has stopped reading
  * exactly behind the handshake and has nothing left to send, or that the connection must stay with it.
  */
+import type { Socket } from 'node:net';
 import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
-import { serverFacade, type ConnectionListener } from '../node-private.js';
+import { type ConnectionListener, presentHost, serverFacade } from '../node-private.js';
 import { HandshakeObserver } from './observer.js';
 import { RecordTransport } from './record-transport.js';
+
+/** node:tls's own, whatever takes its place later on (`ktls/register`). */
+const { connect: connectTls } = tls;
 
 /** The socket on whose behalf the handshake runs. */
 export interface HandshakeOwner {
@@ -88,10 +92,14 @@ export class Handshake {
     return handshake;
   }
 
-  /** @param options - Those of `tls.connect`, less what concerns the TCP connection and the consumer. */
-  static connect(owner: HandshakeOwner, options: tls.ConnectionOptions): Handshake {
+  /**
+   * @param options - Those of `tls.connect`, less what concerns the TCP connection and the consumer.
+   * @param raw - The user's own socket: it may know the server's name.
+   */
+  static connect(owner: HandshakeOwner, options: tls.ConnectionOptions, raw?: Socket): Handshake {
     const handshake = new Handshake(owner, false);
-    const socket = tls.connect({ ...options, socket: handshake.#transport });
+    if (raw !== undefined) presentHost(handshake.#transport, raw);
+    const socket = connectTls({ ...options, socket: handshake.#transport });
     handshake.#tls = socket;
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
     socket.on('error', (error: Error) => handshake.#fail(error));

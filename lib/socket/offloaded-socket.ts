@@ -24,7 +24,7 @@ import { ulpRefusal } from '../kernel/probe.js';
 import * as node from '../node-private.js';
 import type { OffloadMode } from '../options.js';
 import type { Chunk, DataPath, WriteCallback } from './data-path.js';
-import { KernelPath } from './kernel-path.js';
+import { KernelPath, type KernelPathOwner } from './kernel-path.js';
 import { type OffloadState, kernelState, pendingState, refusedState } from './offload-state.js';
 import { discardReceived } from './receiver.js';
 import { UserSpacePath } from './user-space-path.js';
@@ -76,6 +76,7 @@ export class OffloadedSocket extends Socket {
   #path: DataPath | null = null;
   #negotiated: Negotiated | null = null;
   #offload: OffloadState = pendingState;
+  #stream: node.StreamHandle | null = null;
   #received = 0;
   #waiting = true;
   #referenced = true;
@@ -133,9 +134,13 @@ export class OffloadedSocket extends Socket {
 
   // --- The handshake ---
 
-  /** @internal Client: the TCP connection is made by `connect`; node:tls is ready when it stands. */
-  startClient(options: ConnectionOptions): void {
-    this.#handshake = Handshake.connect(this.#handshakeOwner(), options);
+  /**
+   * @internal Client: the TCP connection is made by `connect`, or is that of `raw`, which is or is going
+   * to be a plain TCP socket with nothing buffered; node:tls is ready when it stands.
+   */
+  startClient(options: ConnectionOptions, raw?: Socket): void {
+    this.#handshake = Handshake.connect(this.#handshakeOwner(), options, raw);
+    if (raw !== undefined) this.#takeOver(raw);
   }
 
   /** @internal Server: the handle is there, and the TLS layer attached to it. */
@@ -149,6 +154,29 @@ export class OffloadedSocket extends Socket {
   channelReady(events: number): void {
     if (this.#path instanceof KernelPath) this.#path.ready(events);
     else this.#handshake?.ready(events);
+  }
+
+  #takeOver(raw: Socket): void {
+    const taken = node.bindLives(raw, this);
+    const take = (): void => {
+      const handle = node.handleOf(raw);
+      if (handle === null || this.destroyed) return;
+      taken.handleGone();
+      node.adoptHandle(this, handle);
+      this.#referenced = handle.hasRef();
+      this.#tcpConnected();
+    };
+    if (!raw.connecting) {
+      take();
+      return;
+    }
+    raw.once('connect', () => {
+      const handle = node.handleOf(raw)!;
+      // Before libuv reads; and what somebody has written in the meantime goes ahead.
+      node.claimReading(handle);
+      if (node.plainTcpHandle(raw) !== null) take();
+      else raw.write('', take);
+    });
   }
 
   /** The TCP connection's own 'connect' is not ours: that one says that data may flow. */
@@ -235,19 +263,13 @@ export class OffloadedSocket extends Socket {
     this.#handshake = null;
     const path = new KernelPath(channel, installed, handshake.observer.isServer, {
       ...this.#pathOwner(),
-      handle: {
-        write: (chunk, encoding, callback) => super._write(chunk, encoding, callback),
-        writev: (chunks, callback) => super._writev!(chunks, callback),
-        shutdown: (callback) => super._final(callback),
-        setNoDelay: () => void super.setNoDelay(true),
-        bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
-      },
+      handle: this.#tcpHandle(),
       waiting: (waits) => {
         this.#waiting = waits;
         this.#updateReference();
       },
     });
-    this.#secured(negotiated, path);
+    this.#secured(negotiated, path, tls);
     const { protocol, cipher } = negotiated;
     publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
   }
@@ -260,10 +282,47 @@ export class OffloadedSocket extends Socket {
     }
     const negotiated = snapshot(tls);
     this.#offload = refusedState(reason, negotiated);
-    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
+    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
   }
 
-  #secured(negotiated: Negotiated, path: DataPath): void {
+  /** What `net.Socket` itself does with the TCP handle, whichever of the sockets it is that has it. */
+  #tcpHandle(): KernelPathOwner['handle'] {
+    const tcp = (): Socket | undefined => this.#stream?.tcp;
+    return {
+      write: (...args) => (tcp() === undefined ? super._write(...args) : tcp()!._write(...args)),
+      writev: (...args) =>
+        tcp() === undefined ? super._writev!(...args) : tcp()!._writev!(...args),
+      shutdown: (callback) =>
+        tcp() === undefined ? super._final(callback) : tcp()!._final(callback),
+      setNoDelay: () => void super.setNoDelay(true),
+      bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
+    };
+  }
+
+  /**
+   * An http2 session consumes the handle in native code. It gets one that JavaScript stands behind: what
+   * libuv reads from the TCP handle itself would miss every control record.
+   */
+  #serveConsumers(over: TLSSocket): void {
+    if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
+      node.refuseConsumers(node.handleOf(this)!);
+      return;
+    }
+    this.#stream = new node.StreamHandle(this, over, {
+      readStart: () => this.#path?.read(),
+      readStop: () => this.#path?.pause(),
+      write: (chunks, done) => {
+        const encoding = 'buffer' as BufferEncoding;
+        this.#path!.writev(
+          chunks.map((chunk) => ({ chunk, encoding })),
+          done,
+        );
+      },
+      shutdown: (done) => this.#path!.finish(done),
+    });
+  }
+
+  #secured(negotiated: Negotiated, path: DataPath, tls: TLSSocket): void {
     this.#negotiated = negotiated;
     this.authorized = negotiated.authorized;
     this.authorizationError = negotiated.authorizationError;
@@ -272,6 +331,7 @@ export class OffloadedSocket extends Socket {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
+    this.#serveConsumers(tls);
 
     const held = this.#held;
     this.#held = null;
@@ -280,13 +340,13 @@ export class OffloadedSocket extends Socket {
       this.#init.secured(this);
     } finally {
       // Even if a listener threw: the application may catch that.
-      if (!this.destroyed) this.#startReading(path);
+      if (!this.destroyed) this.#startReading();
     }
   }
 
   /** As net.Socket does once it is connected: reading starts even before anybody listens. */
-  #startReading(path: DataPath): void {
-    if (this.#readWanted) path.read();
+  #startReading(): void {
+    if (this.#readWanted) this._read(0);
     else if (!this.isPaused()) this.read(0);
   }
 
@@ -297,6 +357,10 @@ export class OffloadedSocket extends Socket {
       deliver: (chunk: Buffer) => this.#deliver(chunk),
       deliverEnd: (closeNotify: boolean) => {
         this.closeNotifyReceived = closeNotify;
+        if (this.#stream !== null) {
+          this.#stream.deliverEnd();
+          return;
+        }
         this.push(null);
         this.read(0);
       },
@@ -307,6 +371,7 @@ export class OffloadedSocket extends Socket {
   #deliver(chunk: Buffer): boolean {
     this.#received += chunk.length;
     node.touchTimeout(this);
+    if (this.#stream !== null) return this.#stream.deliver(chunk);
     const { onread } = this.#init;
     if (onread === undefined) return this.push(chunk);
     let more = true;
@@ -320,9 +385,11 @@ export class OffloadedSocket extends Socket {
     return more;
   }
 
-  override _read(): void {
+  override _read(size: number): void {
     this.#readWanted = true;
-    this.#path?.read();
+    // By way of the handle, which notes that it is reading.
+    if (this.#stream !== null) super._read(size);
+    else this.#path?.read();
   }
 
   // A consumer with its own buffer (`onread`) is outside the Readable's accounting, as in net.Socket.
@@ -345,7 +412,10 @@ export class OffloadedSocket extends Socket {
   }
 
   override _final(callback: WriteCallback): void {
-    this.#whenSecured((path) => path.finish(callback), callback);
+    this.#whenSecured((path) => {
+      if (this.#stream !== null) this.#stream.whenIdle(() => path.finish(callback));
+      else path.finish(callback);
+    }, callback);
   }
 
   /** A Writable has one of these under way at most, so there is one place to hold it. */
@@ -381,7 +451,9 @@ export class OffloadedSocket extends Socket {
   /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */
   override resetAndDestroy(): this {
     if (this.#channel !== null) node.setConnecting(this, false);
-    return super.resetAndDestroy();
+    if (this.#stream === null) return super.resetAndDestroy();
+    this.#stream.tcp.resetAndDestroy();
+    return this.destroy();
   }
 
   override ref(): this {
