@@ -8,7 +8,7 @@ import { publishRefusal } from './diagnostics.js';
 import { kernelRefusal } from './kernel/probe.js';
 import { asMereStream } from './nested.js';
 import * as node from './node-private.js';
-import { type OffloadOptions, parseMode } from './options.js';
+import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
@@ -58,7 +58,20 @@ export function connect(
 ): ClientSocket;
 export function connect(...args: unknown[]): ClientSocket {
   const { options, callback } = normalize(args);
-  const mode = parseMode(options);
+  return connectWith(parseMode(options), options, callback);
+}
+
+/** @internal What takes the place of `tls.connect`: an option `mode` there is not ours. */
+export function connectInMode(mode: OffloadMode, args: unknown[]): ClientSocket {
+  const { options, callback } = normalize(args);
+  return connectWith(mode, options, callback);
+}
+
+function connectWith(
+  mode: OffloadMode,
+  options: ConnectOptions,
+  callback: (() => void) | undefined,
+): ClientSocket {
   const reason = refusalBefore(options, mode === 'off');
   if (reason !== null && mode !== 'require') return connectInUserSpace(options, reason, callback);
 

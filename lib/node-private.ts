@@ -200,6 +200,11 @@ export function pausesOnConnect(server: NetServer): boolean {
   return (server as NetServer & { pauseOnConnect?: boolean }).pauseOnConnect === true;
 }
 
+/** `socket.server`: http2 with `allowHTTP1` writes to it what it expects to find on the server. */
+export function setServer(socket: TLSSocket, server: TlsServer): void {
+  (socket as TLSSocket & { server: TlsServer }).server = server;
+}
+
 /**
  * A server that is `server` in everything but what `overrides` says, for one connection: node:tls asks
  * it for options, contexts and listener counts (all inherited, so changes made later are seen) and emits
@@ -343,4 +348,10 @@ export class StreamHandle {
     if (this.#writing === 0) callback();
     else this.#idle.push(callback);
   }
+}
+
+/** Whether a module of Node has been loaded in this thread. */
+export function isLoaded(module: string): boolean {
+  const { moduleLoadList } = process as NodeJS.Process & { moduleLoadList: readonly string[] };
+  return moduleLoadList.includes(`NativeModule ${module}`);
 }

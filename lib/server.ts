@@ -14,7 +14,8 @@ import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
 const { createServer: createTlsServer } = tls;
 
-const offloaded = new WeakSet<tls.Server>();
+/** The servers that offload. A mode that nobody has chosen may still be chosen. */
+const offloaded = new WeakMap<tls.Server, { mode: OffloadMode; chosen: boolean }>();
 
 /**
  * `tls.createServer`, with all its options and events; accepted connections are offloaded.
@@ -50,13 +51,21 @@ export function createServer(
 export function offload<T extends tls.Server>(server: T, options?: OffloadOptions): T {
   const mode = parseMode(options);
   if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  if (offloaded.has(server)) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
-  offloaded.add(server);
+  const settings = offloaded.get(server);
+  if (settings?.chosen === true) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  if (settings === undefined) offloadInMode(server, mode, true);
+  else Object.assign(settings, { mode, chosen: true });
+  return server;
+}
+
+/** @internal `chosen`: by the application, for this server. */
+export function offloadInMode(server: tls.Server, mode: OffloadMode, chosen: boolean): void {
+  const settings = { mode, chosen };
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, mode);
+    accept(server, original!, raw, settings.mode);
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  return server;
+  offloaded.set(server, settings);
 }
 
 function accept(
@@ -141,7 +150,11 @@ function acceptInUserSpace(
   const facade = node.serverFacade(server, {
     listenerCount: (event) => server.listenerCount(event),
     emit(event, ...args) {
-      if (event === 'secureConnection') decorate(args[0] as tls.TLSSocket, reason);
+      if (event === 'secureConnection') {
+        const socket = args[0] as tls.TLSSocket;
+        node.setServer(socket, server);
+        decorate(socket, reason);
+      }
       return server.emit(event as string, ...args);
     },
   });
