@@ -1,6 +1,6 @@
 /** `connect`: what `tls.connect` does, under kernel TLS where the host can. */
 import type { OnReadOpts, Socket, TcpNetConnectOpts } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, addAbortSignal } from 'node:stream';
 import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
 import { KtlsError } from './errors.js';
@@ -86,12 +86,13 @@ function connectWith(
     onread: raw === undefined ? onread : undefined,
     socket: definedOnly({
       allowHalfOpen,
-      signal,
       highWaterMark,
       ...(raw === undefined ? { noDelay, keepAlive, keepAliveInitialDelay } : {}),
     }),
     secured: announce,
   });
+  // Not by the constructor: aborted already, it would destroy a socket that is not whole yet.
+  if (signal) addAbortSignal(signal, socket);
   if (callback !== undefined) socket.once('secureConnect', callback);
   if (reason !== null) {
     process.nextTick(() => {

@@ -30,7 +30,7 @@ export interface HandshakeOwner {
   /** The connection stays with node:tls. */
   refused(tls: TLSSocket, reason: KtlsError): void;
   /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
-  rejected(error: Error): void;
+  rejected(error: Error, tls?: TLSSocket): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;
 }
@@ -89,6 +89,7 @@ export class Handshake {
       emit: (event, ...args) => handshake.#serverEvent(server, event, args),
     });
     listener.call(facade, handshake.#transport);
+    handshake.#transport.keepWritable();
     return handshake;
   }
 
@@ -100,6 +101,7 @@ export class Handshake {
     const handshake = new Handshake(owner, false);
     if (raw !== undefined) presentHost(handshake.#transport, raw);
     const socket = connectTls({ ...options, socket: handshake.#transport });
+    handshake.#transport.keepWritable();
     handshake.#tls = socket;
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
     socket.on('error', (error: Error) => handshake.#fail(error));
@@ -158,7 +160,7 @@ export class Handshake {
         return true;
       case 'tlsClientError':
         // With a TLSSocket that knows no addresses, since it stands on no TCP socket.
-        this.#owner.rejected(args[0] as Error);
+        this.#owner.rejected(args[0] as Error, args[1] as TLSSocket);
         return true;
       case 'newSession': {
         // node:tls holds its last records back until the listener has stored the session.

@@ -16,7 +16,7 @@ import type {
 import { publishOffload, publishRefusal } from '../diagnostics.js';
 import { KtlsError } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
-import { type Negotiated, snapshot } from '../handshake/negotiated.js';
+import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { type Channel, loadBinding } from '../kernel/binding.js';
 import { install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
@@ -77,6 +77,8 @@ export class OffloadedSocket extends Socket {
   #negotiated: Negotiated | null = null;
   #offload: OffloadState = pendingState;
   #stream: node.StreamHandle | null = null;
+  /** Of `onread`: where the next bytes go. */
+  #target: Uint8Array | null = null;
   #received = 0;
   #waiting = true;
   #referenced = true;
@@ -97,6 +99,11 @@ export class OffloadedSocket extends Socket {
     // Accessors of the prototype in Node, properties in its types.
     Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
     node.setConnecting(this, true);
+  }
+
+  /** What programs look at that do not know `secureConnecting`. */
+  get _secureEstablished(): boolean {
+    return !this.secureConnecting;
   }
 
   /**
@@ -214,7 +221,10 @@ export class OffloadedSocket extends Socket {
       refuses: (handshake, tls) => this.#refuses(handshake, tls),
       refused: (tls, reason) => this.#refused(tls, reason),
       settled: (handshake, tls) => this.#settled(handshake, tls),
-      rejected: (error) => this.#reject(error),
+      rejected: (error, tls) => {
+        if (tls !== undefined) this.servername = servernameOf(tls);
+        this.#reject(error);
+      },
       failed: (error) => this.destroy(error),
     };
   }
@@ -282,6 +292,7 @@ export class OffloadedSocket extends Socket {
     }
     const negotiated = snapshot(tls);
     this.#offload = refusedState(reason, negotiated);
+    Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
     this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
   }
 
@@ -374,13 +385,17 @@ export class OffloadedSocket extends Socket {
     if (this.#stream !== null) return this.#stream.deliver(chunk);
     const { onread } = this.#init;
     if (onread === undefined) return this.push(chunk);
+    const next = (): Uint8Array =>
+      typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
     let more = true;
     for (let offset = 0; offset < chunk.length;) {
-      const target = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+      const target = (this.#target ??= next());
       const part = chunk.subarray(offset, offset + target.length);
       target.set(part);
       offset += part.length;
       more = onread.callback(part.length, target);
+      // Ahead of the next bytes, as net.Socket asks for it.
+      this.#target = next();
     }
     return more;
   }
@@ -439,7 +454,8 @@ export class OffloadedSocket extends Socket {
     this.#path?.close(error);
     this.#handshake?.abandon(error);
     if (channel !== null) {
-      discardReceived(channel);
+      // What follows a failed handshake is as little of a reason to be polite as it is to node:tls.
+      discardReceived(channel, this.#path === null ? 1 : undefined);
       channel.close();
     }
     const held = this.#held;
