@@ -29,6 +29,9 @@ import { type OffloadState, kernelState, pendingState, refusedState } from './of
 import { discardReceived } from './receiver.js';
 import { UserSpacePath } from './user-space-path.js';
 
+/** The most that may follow the record at which a handshake fails, for its alert to get through. */
+const FLIGHT = 16 * 1024;
+
 /** Only this library makes these sockets. */
 export const internal = Symbol('ktls.internal');
 
@@ -77,8 +80,10 @@ export class OffloadedSocket extends Socket {
   #negotiated: Negotiated | null = null;
   #offload: OffloadState = pendingState;
   #stream: node.StreamHandle | null = null;
-  /** Of `onread`: where the next bytes go. */
+  /** Of `onread`: where the next bytes go, whether it wants no more, and what it then has not got. */
   #target: Uint8Array | null = null;
+  #halted = false;
+  #undelivered: Buffer | null = null;
   #received = 0;
   #waiting = true;
   #referenced = true;
@@ -233,7 +238,7 @@ export class OffloadedSocket extends Socket {
   #shutdown(callback: WriteCallback): void {
     const { connecting } = this;
     node.setConnecting(this, false);
-    super._final(callback);
+    this.#tcpHandle().shutdown(callback);
     node.setConnecting(this, connecting);
   }
 
@@ -274,10 +279,6 @@ export class OffloadedSocket extends Socket {
     const path = new KernelPath(channel, installed, handshake.observer.isServer, {
       ...this.#pathOwner(),
       handle: this.#tcpHandle(),
-      waiting: (waits) => {
-        this.#waiting = waits;
-        this.#updateReference();
-      },
     });
     this.#secured(negotiated, path, tls);
     const { protocol, cipher } = negotiated;
@@ -365,7 +366,7 @@ export class OffloadedSocket extends Socket {
 
   #pathOwner() {
     return {
-      deliver: (chunk: Buffer) => this.#deliver(chunk),
+      deliver: (chunk: Buffer) => this.#receive(chunk),
       deliverEnd: (closeNotify: boolean) => {
         this.closeNotifyReceived = closeNotify;
         if (this.#stream !== null) {
@@ -376,28 +377,41 @@ export class OffloadedSocket extends Socket {
         this.read(0);
       },
       destroy: (error?: Error) => void this.destroy(error),
+      waiting: (waits: boolean) => {
+        this.#waiting = waits;
+        this.#updateReference();
+      },
     };
   }
 
-  #deliver(chunk: Buffer): boolean {
+  #receive(chunk: Buffer): boolean {
     this.#received += chunk.length;
     node.touchTimeout(this);
+    return this.#deliver(chunk);
+  }
+
+  #deliver(chunk: Buffer): boolean {
     if (this.#stream !== null) return this.#stream.deliver(chunk);
     const { onread } = this.#init;
     if (onread === undefined) return this.push(chunk);
     const next = (): Uint8Array =>
       typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
-    let more = true;
+    this.#halted = false;
+    const halted = (): boolean => this.#halted;
     for (let offset = 0; offset < chunk.length;) {
       const target = (this.#target ??= next());
       const part = chunk.subarray(offset, offset + target.length);
       target.set(part);
       offset += part.length;
-      more = onread.callback(part.length, target);
+      const more = onread.callback(part.length, target) as boolean | undefined;
       // Ahead of the next bytes, as net.Socket asks for it.
       this.#target = next();
+      if (more === false || halted()) {
+        this.#undelivered = chunk.subarray(offset);
+        return false;
+      }
     }
-    return more;
+    return true;
   }
 
   override _read(size: number): void {
@@ -409,13 +423,22 @@ export class OffloadedSocket extends Socket {
 
   // A consumer with its own buffer (`onread`) is outside the Readable's accounting, as in net.Socket.
   override pause(): this {
-    if (this.#init.onread !== undefined) this.#path?.pause();
+    if (this.#init.onread !== undefined) {
+      this.#halted = true;
+      this.#path?.pause();
+    }
     return super.pause();
   }
 
   override resume(): this {
-    if (this.#init.onread !== undefined) this.#path?.read();
+    if (this.#init.onread !== undefined) this.#resumeOnread();
     return super.resume();
+  }
+
+  #resumeOnread(): void {
+    const rest = this.#undelivered;
+    this.#undelivered = null;
+    if (rest === null || this.#deliver(rest)) this.#path?.read();
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
@@ -454,8 +477,7 @@ export class OffloadedSocket extends Socket {
     this.#path?.close(error);
     this.#handshake?.abandon(error);
     if (channel !== null) {
-      // What follows a failed handshake is as little of a reason to be polite as it is to node:tls.
-      discardReceived(channel, this.#path === null ? 1 : undefined);
+      discardReceived(channel, this.#path === null ? FLIGHT : undefined);
       channel.close();
     }
     const held = this.#held;

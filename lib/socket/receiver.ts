@@ -56,12 +56,14 @@ function take(length: number): Buffer {
  * Empties the receive queue, so that closing the socket does not answer unread records (tickets, a
  * close_notify) with a reset that overtakes what was sent. Bounded: a peer that keeps sending gets it.
  *
- * @param calls - Each reads up to 64 KiB, as libuv does.
+ * @param most - Bytes; behind a failed handshake no more than the rest of a flight.
  */
-export function discardReceived(channel: Channel, calls = CALLS_PER_TURN): void {
-  for (; calls > 0; calls--) {
-    const result = channel.receive(room(), slabUsed);
+export function discardReceived(channel: Channel, most = CALLS_PER_TURN * SLAB_SIZE): void {
+  for (let left = most; left > 0;) {
+    const slab = room();
+    const result = channel.receive(slab.subarray(0, slabUsed + left), slabUsed);
     if (result <= 0) return;
+    left -= Math.max(1, receivedLength(result));
   }
 }
 
