@@ -108,13 +108,15 @@ export function touchTimeout(socket: Socket): void {
 export interface TakenOver {
   /** The handle has changed hands: closing it is the owner's business. */
   handleGone(): void;
+  /** The owner is destroyed. */
+  release(): void;
 }
 
 /**
  * Binds the life of a socket to the one that takes its handle over, as node:tls does: it answers for
  * addresses and options as before, its idle timer runs on, whoever ends or destroys it does that to
- * `owner`, and when `owner` closes it closes too, which gives its place in a server's connection count
- * back.
+ * `owner`, and when `owner` is destroyed (`release`) it is too, which gives its place in a server's
+ * connection count back.
  */
 export function bindLives(taken: Socket, owner: Socket): TakenOver {
   const self = internals(taken) as SocketInternals & Required<Pick<Socket, '_destroy' | '_final'>>;
@@ -135,12 +137,12 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
   taken.unref = () => (gone ? (owner.unref(), taken) : unref());
   taken.on('error', (error) => owner.destroy(error));
   taken.once('close', () => owner.destroy());
-  owner.once('close', () => taken.destroy());
   internals(owner)._parent = taken;
   return {
     handleGone: () => {
       gone = true;
     },
+    release: () => void taken.destroy(),
   };
 }
 

@@ -134,11 +134,10 @@ function secure(
       server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
     },
   });
-  node.bindLives(raw, socket).handleGone();
   onReady.call = (events) => socket.channelReady(events);
   // As node:tls has one on each socket of a server: who does not listen is not thrown at.
   socket.on('error', () => undefined);
-  socket.startServer(server, listener, channel);
+  socket.startServer(server, listener, raw, channel);
 }
 
 function acceptInUserSpace(

@@ -72,6 +72,8 @@ export class OffloadedSocket extends Socket {
 
   readonly #init: OffloadedSocketInit;
   #rejected = false;
+  /** The socket whose connection this was. */
+  #taken: node.TakenOver | null = null;
   #channel: Channel | null = null;
   #handshake: Handshake | null = null;
   #plan: Plan | null = null;
@@ -155,8 +157,15 @@ export class OffloadedSocket extends Socket {
     if (raw !== undefined) this.#takeOver(raw);
   }
 
-  /** @internal Server: the handle is there, and the TLS layer attached to it. */
-  startServer(server: Server, listener: node.ConnectionListener, channel: Channel): void {
+  /** @internal Server: the handle of `raw` is ours, and the TLS layer attached to it. */
+  startServer(
+    server: Server,
+    listener: node.ConnectionListener,
+    raw: Socket,
+    channel: Channel,
+  ): void {
+    this.#taken = node.bindLives(raw, this);
+    this.#taken.handleGone();
     this.#channel = channel;
     this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
     this.#attach(channel);
@@ -170,6 +179,7 @@ export class OffloadedSocket extends Socket {
 
   #takeOver(raw: Socket): void {
     const taken = node.bindLives(raw, this);
+    this.#taken = taken;
     const take = (): void => {
       const handle = node.handleOf(raw);
       if (handle === null || this.destroyed) return;
@@ -484,6 +494,7 @@ export class OffloadedSocket extends Socket {
     this.#held = null;
     held?.callback(error ?? new KtlsError('ERR_KTLS_CLOSED'));
     super._destroy(error, callback);
+    this.#taken?.release();
   }
 
   /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */

@@ -53,7 +53,8 @@ export class UserSpacePath implements DataPath {
   finish(callback: WriteCallback): void {
     // The transport's own end, below node:tls's close_notify, shuts the TCP connection down.
     const ended = this.#written(callback);
-    this.#tls.end(() => ended());
+    // On the stack of node:tls ('secureConnection') its last records are still to be written.
+    setImmediate(() => this.#tls.end(() => ended()));
   }
 
   #written(callback: WriteCallback): (error?: Error | null) => void {
