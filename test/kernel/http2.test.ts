@@ -8,7 +8,7 @@ import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
 import * as http2 from '../../lib/http2.js';
 import * as https from '../../lib/https.js';
-import { stats } from '../../lib/index.js';
+import { type OffloadedSocket, stats } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { type AnySocket, isOffloaded } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
@@ -67,12 +67,15 @@ describeKernel('an http2 session', () => {
     expect(accepted.map(isOffloaded)).toEqual([true]);
     for (const end of [session, serverSession]) {
       expect(end).toMatchObject({ encrypted: true, alpnProtocol: 'h2' });
-      expect(end.socket).toMatchObject({
+      // Looked at one by one: http2 shows its socket through a Proxy.
+      const { alpnProtocol, encrypted, remoteAddress, offload } =
+        end.socket as unknown as OffloadedSocket;
+      expect({ alpnProtocol, encrypted, remoteAddress }).toEqual({
         alpnProtocol: 'h2',
         encrypted: true,
         remoteAddress: '127.0.0.1',
-        offload: { offloaded: true },
       });
+      expect(offload.offloaded).toBe(true);
     }
     expect(session.socket.remotePort).toBe((server.address() as AddressInfo).port);
     expect(session.originSet).toEqual([origin]);
@@ -186,7 +189,7 @@ describeKernel('an http2 session', () => {
       insecure,
     );
     expect((await readAll(session.request({ ':path': '/' }))).toString()).toBe('from user space');
-    expect(session.socket).toMatchObject({ offload: { offloaded: true } });
+    expect((session.socket as unknown as OffloadedSocket).offload.offloaded).toBe(true);
     session.close();
     await closed(session);
     other.close();

@@ -40,6 +40,10 @@ const allowed: [place: string, from: string[]][] = [
     ],
   ],
   ['decorate', ['socket/', 'errors']],
+  ['nested', ['socket/']],
+  ['https', ['connect', 'server', 'options']],
+  ['http2', ['connect', 'server', 'options']],
+  ['register', ['connect', 'server', 'socket/', 'diagnostics', 'options', 'node-private']],
 ];
 
 describe('imports point one way', () => {
