@@ -59,11 +59,12 @@ function take(length: number): Buffer {
  * @param most - Bytes; behind a failed handshake no more than the rest of a flight.
  */
 export function discardReceived(channel: Channel, most = CALLS_PER_TURN * SLAB_SIZE): void {
-  for (let left = most; left > 0;) {
+  let left = most;
+  for (let calls = 0; calls < CALLS_PER_TURN && left > 0; calls++) {
     const slab = room();
     const result = channel.receive(slab.subarray(0, slabUsed + left), slabUsed);
     if (result <= 0) return;
-    left -= Math.max(1, receivedLength(result));
+    left -= receivedLength(result);
   }
 }
 
