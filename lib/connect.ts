@@ -1,11 +1,18 @@
 /** `connect`: what `tls.connect` does, under kernel TLS where the host can. */
-import type { OnReadOpts, TcpNetConnectOpts } from 'node:net';
+import type { OnReadOpts, Socket, TcpNetConnectOpts } from 'node:net';
+import { type Duplex, addAbortSignal } from 'node:stream';
 import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
 import { KtlsError } from './errors.js';
+import { publishRefusal } from './diagnostics.js';
 import { kernelRefusal } from './kernel/probe.js';
-import { type OffloadOptions, parseMode } from './options.js';
+import { asMereStream } from './nested.js';
+import * as node from './node-private.js';
+import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
+
+/** node:tls's own, whatever takes its place later on (`ktls/register`). */
+const { connect: connectTls } = tls;
 
 /** The options of `tls.connect`, those it passes on to `net.connect` included, and ours. */
 export interface ConnectOptions extends tls.ConnectionOptions, OffloadOptions {
@@ -45,42 +52,71 @@ export function connect(
   callback?: () => void,
 ): ClientSocket;
 export function connect(
-  port: number,
+  portOrPath: number | string,
   options?: ConnectOptions,
   callback?: () => void,
 ): ClientSocket;
 export function connect(...args: unknown[]): ClientSocket {
   const { options, callback } = normalize(args);
-  const mode = parseMode(options);
-  const reason = refusalBefore(options, mode === 'off');
-  if (reason !== null && mode !== 'require') {
-    return decorate(tls.connect(options, callback), reason);
-  }
+  return connectWith(parseMode(options), options, callback);
+}
 
-  const { signal, onread, timeout, ...handshakeOptions } = options;
-  const { allowHalfOpen, highWaterMark, noDelay, keepAlive, keepAliveInitialDelay } = options;
+/** @internal What takes the place of `tls.connect`: an option `mode` there is not ours. */
+export function connectInMode(mode: OffloadMode, args: unknown[]): ClientSocket {
+  const { options, callback } = normalize(args);
+  return connectWith(mode, options, callback);
+}
+
+function connectWith(
+  mode: OffloadMode,
+  options: ConnectOptions,
+  callback: (() => void) | undefined,
+): ClientSocket {
+  const reason = refusalBefore(options, mode === 'off');
+  if (reason !== null && mode !== 'require') return connectInUserSpace(options, reason, callback);
+
+  // What is said of the TCP connection does not concern one that is there already.
+  const raw = options.socket as Socket | undefined;
+  const { signal, onread, timeout, socket: _, ...handshakeOptions } = options;
+  const { highWaterMark, noDelay, keepAlive, keepAliveInitialDelay } = options;
+  const { allowHalfOpen } = raw ?? options;
   const socket = new OffloadedSocket({
     key: internal,
     mode,
-    onread,
+    onread: raw === undefined ? onread : undefined,
     socket: definedOnly({
       allowHalfOpen,
-      signal,
       highWaterMark,
-      noDelay,
-      keepAlive,
-      keepAliveInitialDelay,
+      ...(raw === undefined ? { noDelay, keepAlive, keepAliveInitialDelay } : {}),
     }),
     secured: announce,
   });
+  // Not by the constructor: aborted already, it would destroy a socket that is not whole yet.
+  if (signal) addAbortSignal(signal, socket);
   if (callback !== undefined) socket.once('secureConnect', callback);
   if (reason !== null) {
-    process.nextTick(() => socket.destroy(reason));
+    process.nextTick(() => {
+      socket.destroy(reason);
+      raw?.destroy();
+    });
     return socket;
   }
+  socket.startClient(handshakeOptions, raw);
+  if (raw !== undefined) return socket;
   if (timeout) socket.setTimeout(timeout);
-  socket.startClient(handshakeOptions);
   socket.connect(options as TcpNetConnectOpts);
+  return socket;
+}
+
+function connectInUserSpace(
+  options: ConnectOptions,
+  reason: KtlsError,
+  callback: (() => void) | undefined,
+): UserSpaceSocket {
+  const { socket: stream } = options;
+  if (stream !== undefined) options.socket = asMereStream(stream);
+  const socket = decorate(connectTls(options, callback), reason);
+  publishRefusal({ socket, reason });
   return socket;
 }
 
@@ -93,12 +129,26 @@ function announce(socket: OffloadedSocket): void {
 /** What is known before the handshake: the connection then costs nothing but plain node:tls. */
 function refusalBefore(options: ConnectOptions, off: boolean): KtlsError | null {
   if (off) return new KtlsError('ERR_KTLS_OFF');
-  if (options.socket !== undefined) return new KtlsError('ERR_KTLS_NOT_TCP', "option 'socket'");
-  if (options.path !== undefined) return new KtlsError('ERR_KTLS_NOT_TCP', "option 'path'");
+  if (options.socket) {
+    if (!canTakeOver(options.socket, options)) {
+      return new KtlsError('ERR_KTLS_NOT_TCP', "option 'socket'");
+    }
+  } else if (options.path) {
+    return new KtlsError('ERR_KTLS_NOT_TCP', "option 'path'");
+  }
   return kernelRefusal();
 }
 
-/** The signatures of `tls.connect`: `(options)`, `(port[, host][, options])`, each with a callback. */
+function canTakeOver(stream: Duplex, { ALPNProtocols }: ConnectOptions): boolean {
+  if (node.plainTcpHandle(stream) !== null) return true;
+  // An http2 session wants to see a handle at once.
+  return node.isConnectingTcp(stream) && ALPNProtocols === undefined;
+}
+
+/**
+ * The signatures of `tls.connect`: `(options)`, `(port[, host][, options])`, `(path[, options])`, each
+ * with a callback.
+ */
 function normalize(args: unknown[]): { options: ConnectOptions; callback?: () => void } {
   const last = args.at(-1);
   const callback = typeof last === 'function' ? (last as () => void) : undefined;
@@ -106,12 +156,14 @@ function normalize(args: unknown[]): { options: ConnectOptions; callback?: () =>
   const [first, second] = args;
   if (typeof first === 'object' && first !== null) {
     options = { ...first };
+  } else if (typeof first === 'string' && !(Number(first) >= 0)) {
+    options.path = first;
   } else {
     options.port = first as number;
     if (typeof second === 'string') options.host = second;
-    const rest = args.slice(1).find((arg) => typeof arg === 'object' && arg !== null);
-    options = { ...options, ...(rest as ConnectOptions | undefined) };
   }
+  const rest = args.slice(1).find((arg) => typeof arg === 'object' && arg !== null);
+  options = { ...options, ...(rest as ConnectOptions | undefined) };
   return callback === undefined ? { options } : { options, callback };
 }
 

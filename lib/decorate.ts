@@ -2,7 +2,7 @@
  * A connection that is never going to be offloaded is node:tls's own socket, with nothing in between;
  * it only learns to say so.
  */
-import type { TLSSocket } from 'node:tls';
+import type { CipherNameAndProtocol, TLSSocket } from 'node:tls';
 import type { KtlsError } from './errors.js';
 import { type OffloadState, refusedState } from './socket/offload-state.js';
 
@@ -18,7 +18,8 @@ export function decorate(socket: TLSSocket, reason: KtlsError): UserSpaceSocket 
       Object.freeze({
         ...refusedState(reason, null),
         version: socket.getProtocol(),
-        cipher: socket.destroyed ? null : socket.getCipher().name,
+        // `undefined` before the handshake is done, whatever its type says.
+        cipher: (socket.getCipher() as CipherNameAndProtocol | undefined | null)?.name ?? null,
       }),
   }) as UserSpaceSocket;
 }

@@ -19,3 +19,15 @@ export function parseMode(options: OffloadOptions | undefined): OffloadMode {
   if (mode === 'prefer' || mode === 'require' || mode === 'off') return mode;
   throw invalidArgument("option 'mode'", "must be 'prefer', 'require' or 'off'", mode);
 }
+
+/** `KTLS=off|prefer|require`. @throws TypeError `ERR_INVALID_ARG_VALUE` */
+export function modeOfEnvironment(): OffloadMode {
+  const { KTLS: mode = '' } = process.env;
+  if (mode === '') return 'prefer';
+  if (mode === 'prefer' || mode === 'require' || mode === 'off') return mode;
+  throw invalidArgument(
+    "environment variable 'KTLS'",
+    "must be 'prefer', 'require' or 'off'",
+    mode,
+  );
+}

@@ -6,11 +6,16 @@ import { publishRefusal } from './diagnostics.js';
 import { KtlsError } from './errors.js';
 import { type Channel, loadBinding } from './kernel/binding.js';
 import { kernelRefusal, ulpRefusal } from './kernel/probe.js';
+import { asMereStream } from './nested.js';
 import * as node from './node-private.js';
 import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
-const offloaded = new WeakSet<tls.Server>();
+/** node:tls's own, whatever takes its place later on (`ktls/register`). */
+const { createServer: createTlsServer } = tls;
+
+/** The servers that offload. A mode that nobody has chosen may still be chosen. */
+const offloaded = new WeakMap<tls.Server, { mode: OffloadMode; chosen: boolean }>();
 
 /**
  * `tls.createServer`, with all its options and events; accepted connections are offloaded.
@@ -26,9 +31,9 @@ export function createServer(
   options?: (tls.TlsOptions & OffloadOptions) | ((socket: tls.TLSSocket) => void),
   listener?: (socket: tls.TLSSocket) => void,
 ): tls.Server {
-  if (typeof options === 'function') return offload(tls.createServer(options));
+  if (typeof options === 'function') return offload(createTlsServer(options));
   parseMode(options);
-  return offload(tls.createServer(options ?? {}, listener), options);
+  return offload(createTlsServer(options ?? {}, listener), options);
 }
 
 /**
@@ -46,13 +51,21 @@ export function createServer(
 export function offload<T extends tls.Server>(server: T, options?: OffloadOptions): T {
   const mode = parseMode(options);
   if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  if (offloaded.has(server)) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
-  offloaded.add(server);
+  const settings = offloaded.get(server);
+  if (settings?.chosen === true) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  if (settings === undefined) offloadInMode(server, mode, true);
+  else Object.assign(settings, { mode, chosen: true });
+  return server;
+}
+
+/** @internal `chosen`: by the application, for this server. */
+export function offloadInMode(server: tls.Server, mode: OffloadMode, chosen: boolean): void {
+  const settings = { mode, chosen };
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, mode);
+    accept(server, original!, raw, settings.mode);
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  return server;
+  offloaded.set(server, settings);
 }
 
 function accept(
@@ -121,11 +134,10 @@ function secure(
       server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
     },
   });
-  node.shareHandle(raw, socket);
   onReady.call = (events) => socket.channelReady(events);
   // As node:tls has one on each socket of a server: who does not listen is not thrown at.
   socket.on('error', () => undefined);
-  socket.startServer(server, listener, channel);
+  socket.startServer(server, listener, raw, channel);
 }
 
 function acceptInUserSpace(
@@ -137,9 +149,13 @@ function acceptInUserSpace(
   const facade = node.serverFacade(server, {
     listenerCount: (event) => server.listenerCount(event),
     emit(event, ...args) {
-      if (event === 'secureConnection') decorate(args[0] as tls.TLSSocket, reason);
+      if (event === 'secureConnection') {
+        const socket = args[0] as tls.TLSSocket;
+        node.setServer(socket, server);
+        decorate(socket, reason);
+      }
       return server.emit(event as string, ...args);
     },
   });
-  listener.call(facade, raw);
+  listener.call(facade, asMereStream(raw));
 }

@@ -38,6 +38,13 @@ export interface Archive {
   downloadWithDependencies: (name: string, suite: string, directory: string) => Promise<string[]>;
   /** Downloads packages with all that they depend on, whatever the host has. */
   downloadAll: (names: readonly string[], directory: string) => Promise<string[]>;
+  /** Downloads the upstream tarballs of a source package, without Debian's own changes. */
+  downloadSource: (name: string, directory: string) => Promise<string[]>;
+}
+
+export interface ArchiveOptions {
+  /** Source packages instead of binary ones: of the members only `downloadSource` then works. */
+  readonly sources?: boolean;
 }
 
 /**
@@ -45,12 +52,16 @@ export interface Archive {
  * @param suites of the main archive (`trixie`, `trixie-backports`) or security (`trixie-security`)
  * @throws VmError ERR_KTLS_VM_NO_ARCHIVE, ERR_KTLS_VM_TOOL_FAILED
  */
-export async function openArchive(suites: readonly string[]): Promise<Archive> {
-  const state = cachePath('apt', suites.join('+'));
+export async function openArchive(
+  suites: readonly string[],
+  { sources: withSources = false }: ArchiveOptions = {},
+): Promise<Archive> {
+  const state = cachePath('apt', suites.join('+') + (withSources ? '+sources' : ''));
   const config = join(state, 'apt.conf');
   const options = ['-c', config, '-q'];
   await withLock(state, async () => {
-    const sources = sourceLines(await debianMirrors(), suites);
+    const binary = sourceLines(await debianMirrors(), suites);
+    const sources = withSources ? binary.map((line) => line.replace(/^deb /, 'deb-src ')) : binary;
     await mkdir(join(state, 'lists', 'partial'), { recursive: true });
     await mkdir(join(state, 'archives', 'partial'), { recursive: true });
     // A mirror's URI may carry credentials.
@@ -98,6 +109,11 @@ export async function openArchive(suites: readonly string[]): Promise<Archive> {
       const install = ['install', '-y', '--download-only', '--no-install-recommends', ...names];
       await run('apt-get', [...options, ...places, ...install]);
       return packageFiles(directory);
+    },
+    downloadSource: async (name, directory) => {
+      const source = ['source', '--download-only', '--tar-only', '--only-source', name];
+      await run('apt-get', [...options, ...source], { cwd: directory });
+      return (await readdir(directory)).map((file) => join(directory, file));
     },
   };
 }

@@ -3,13 +3,17 @@
  * which the connection can change hands. It installs nothing: it says that node:tls has stopped reading
  * exactly behind the handshake and has nothing left to send, or that the connection must stay with it.
  */
+import type { Socket } from 'node:net';
 import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
-import { serverFacade, type ConnectionListener } from '../node-private.js';
+import { type ConnectionListener, presentHost, serverFacade } from '../node-private.js';
 import { HandshakeObserver } from './observer.js';
 import { RecordTransport } from './record-transport.js';
+
+/** node:tls's own, whatever takes its place later on (`ktls/register`). */
+const { connect: connectTls } = tls;
 
 /** The socket on whose behalf the handshake runs. */
 export interface HandshakeOwner {
@@ -26,7 +30,7 @@ export interface HandshakeOwner {
   /** The connection stays with node:tls. */
   refused(tls: TLSSocket, reason: KtlsError): void;
   /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
-  rejected(error: Error): void;
+  rejected(error: Error, tls?: TLSSocket): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;
 }
@@ -85,13 +89,19 @@ export class Handshake {
       emit: (event, ...args) => handshake.#serverEvent(server, event, args),
     });
     listener.call(facade, handshake.#transport);
+    handshake.#transport.keepWritable();
     return handshake;
   }
 
-  /** @param options - Those of `tls.connect`, less what concerns the TCP connection and the consumer. */
-  static connect(owner: HandshakeOwner, options: tls.ConnectionOptions): Handshake {
+  /**
+   * @param options - Those of `tls.connect`, less what concerns the TCP connection and the consumer.
+   * @param raw - The user's own socket: it may know the server's name.
+   */
+  static connect(owner: HandshakeOwner, options: tls.ConnectionOptions, raw?: Socket): Handshake {
     const handshake = new Handshake(owner, false);
-    const socket = tls.connect({ ...options, socket: handshake.#transport });
+    if (raw !== undefined) presentHost(handshake.#transport, raw);
+    const socket = connectTls({ ...options, socket: handshake.#transport });
+    handshake.#transport.keepWritable();
     handshake.#tls = socket;
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
     socket.on('error', (error: Error) => handshake.#fail(error));
@@ -150,7 +160,7 @@ export class Handshake {
         return true;
       case 'tlsClientError':
         // With a TLSSocket that knows no addresses, since it stands on no TCP socket.
-        this.#owner.rejected(args[0] as Error);
+        this.#owner.rejected(args[0] as Error, args[1] as TLSSocket);
         return true;
       case 'newSession': {
         // node:tls holds its last records back until the listener has stored the session.

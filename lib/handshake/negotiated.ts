@@ -20,12 +20,17 @@ export interface Negotiated {
   readonly peerCertificate: PeerCertificate | DetailedPeerCertificate;
 }
 
+/** Of SNI; missing in the types of Node. */
+export function servernameOf(tls: TLSSocket): string | false | null {
+  return (tls as TLSSocket & { servername: string | false | null }).servername;
+}
+
 export function snapshot(tls: TLSSocket): Negotiated {
   return Object.freeze({
     protocol: tls.getProtocol(),
     cipher: tls.getCipher(),
     alpnProtocol: tls.alpnProtocol,
-    servername: (tls as TLSSocket & { servername: string | false | null }).servername,
+    servername: servernameOf(tls),
     authorized: tls.authorized,
     authorizationError: tls.authorizationError,
     sessionReused: tls.isSessionReused(),

@@ -55,6 +55,14 @@ export class RecordTransport extends Duplex {
     return this.writableLength > 0;
   }
 
+  /**
+   * node:tls has taken `allowHalfOpen` over and decides when to end: it still has a close_notify to write
+   * when the peer has ended.
+   */
+  keepWritable(): void {
+    this.allowHalfOpen = true;
+  }
+
   /** The TCP connection stands: what was written is sent, what was asked for is read. */
   attach(channel: Channel): void {
     this.#channel = channel;

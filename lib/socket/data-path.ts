@@ -28,4 +28,6 @@ export interface PathOwner {
   /** The peer will send no more. */
   deliverEnd(closeNotify: boolean): void;
   destroy(error?: Error): void;
+  /** Whether anything is awaited for which the event loop must live on. */
+  waiting(waits: boolean): void;
 }

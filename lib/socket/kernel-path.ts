@@ -27,7 +27,6 @@ export interface KernelPathOwner extends PathOwner {
     /** Plaintext bytes written so far. */
     bytesWritten(): number;
   };
-  waiting(waits: boolean): void;
 }
 
 export class KernelPath implements DataPath {

@@ -16,7 +16,7 @@ import type {
 import { publishOffload, publishRefusal } from '../diagnostics.js';
 import { KtlsError } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
-import { type Negotiated, snapshot } from '../handshake/negotiated.js';
+import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { type Channel, loadBinding } from '../kernel/binding.js';
 import { install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
@@ -24,10 +24,13 @@ import { ulpRefusal } from '../kernel/probe.js';
 import * as node from '../node-private.js';
 import type { OffloadMode } from '../options.js';
 import type { Chunk, DataPath, WriteCallback } from './data-path.js';
-import { KernelPath } from './kernel-path.js';
+import { KernelPath, type KernelPathOwner } from './kernel-path.js';
 import { type OffloadState, kernelState, pendingState, refusedState } from './offload-state.js';
 import { discardReceived } from './receiver.js';
 import { UserSpacePath } from './user-space-path.js';
+
+/** The most that may follow the record at which a handshake fails, for its alert to get through. */
+const FLIGHT = 16 * 1024;
 
 /** Only this library makes these sockets. */
 export const internal = Symbol('ktls.internal');
@@ -69,6 +72,8 @@ export class OffloadedSocket extends Socket {
 
   readonly #init: OffloadedSocketInit;
   #rejected = false;
+  /** The socket whose connection this was. */
+  #taken: node.TakenOver | null = null;
   #channel: Channel | null = null;
   #handshake: Handshake | null = null;
   #plan: Plan | null = null;
@@ -76,6 +81,11 @@ export class OffloadedSocket extends Socket {
   #path: DataPath | null = null;
   #negotiated: Negotiated | null = null;
   #offload: OffloadState = pendingState;
+  #stream: node.StreamHandle | null = null;
+  /** Of `onread`: where the next bytes go, whether it wants no more, and what it then has not got. */
+  #target: Uint8Array | null = null;
+  #halted = false;
+  #undelivered: Buffer | null = null;
   #received = 0;
   #waiting = true;
   #referenced = true;
@@ -96,6 +106,11 @@ export class OffloadedSocket extends Socket {
     // Accessors of the prototype in Node, properties in its types.
     Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
     node.setConnecting(this, true);
+  }
+
+  /** What programs look at that do not know `secureConnecting`. */
+  get _secureEstablished(): boolean {
+    return !this.secureConnecting;
   }
 
   /**
@@ -133,13 +148,24 @@ export class OffloadedSocket extends Socket {
 
   // --- The handshake ---
 
-  /** @internal Client: the TCP connection is made by `connect`; node:tls is ready when it stands. */
-  startClient(options: ConnectionOptions): void {
-    this.#handshake = Handshake.connect(this.#handshakeOwner(), options);
+  /**
+   * @internal Client: the TCP connection is made by `connect`, or is that of `raw`, which is or is going
+   * to be a plain TCP socket with nothing buffered; node:tls is ready when it stands.
+   */
+  startClient(options: ConnectionOptions, raw?: Socket): void {
+    this.#handshake = Handshake.connect(this.#handshakeOwner(), options, raw);
+    if (raw !== undefined) this.#takeOver(raw);
   }
 
-  /** @internal Server: the handle is there, and the TLS layer attached to it. */
-  startServer(server: Server, listener: node.ConnectionListener, channel: Channel): void {
+  /** @internal Server: the handle of `raw` is ours, and the TLS layer attached to it. */
+  startServer(
+    server: Server,
+    listener: node.ConnectionListener,
+    raw: Socket,
+    channel: Channel,
+  ): void {
+    this.#taken = node.bindLives(raw, this);
+    this.#taken.handleGone();
     this.#channel = channel;
     this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
     this.#attach(channel);
@@ -149,6 +175,30 @@ export class OffloadedSocket extends Socket {
   channelReady(events: number): void {
     if (this.#path instanceof KernelPath) this.#path.ready(events);
     else this.#handshake?.ready(events);
+  }
+
+  #takeOver(raw: Socket): void {
+    const taken = node.bindLives(raw, this);
+    this.#taken = taken;
+    const take = (): void => {
+      const handle = node.handleOf(raw);
+      if (handle === null || this.destroyed) return;
+      taken.handleGone();
+      node.adoptHandle(this, handle);
+      this.#referenced = handle.hasRef();
+      this.#tcpConnected();
+    };
+    if (!raw.connecting) {
+      take();
+      return;
+    }
+    raw.once('connect', () => {
+      const handle = node.handleOf(raw)!;
+      // Before libuv reads; and what somebody has written in the meantime goes ahead.
+      node.claimReading(handle);
+      if (node.plainTcpHandle(raw) !== null) take();
+      else raw.write('', take);
+    });
   }
 
   /** The TCP connection's own 'connect' is not ours: that one says that data may flow. */
@@ -186,7 +236,10 @@ export class OffloadedSocket extends Socket {
       refuses: (handshake, tls) => this.#refuses(handshake, tls),
       refused: (tls, reason) => this.#refused(tls, reason),
       settled: (handshake, tls) => this.#settled(handshake, tls),
-      rejected: (error) => this.#reject(error),
+      rejected: (error, tls) => {
+        if (tls !== undefined) this.servername = servernameOf(tls);
+        this.#reject(error);
+      },
       failed: (error) => this.destroy(error),
     };
   }
@@ -195,7 +248,7 @@ export class OffloadedSocket extends Socket {
   #shutdown(callback: WriteCallback): void {
     const { connecting } = this;
     node.setConnecting(this, false);
-    super._final(callback);
+    this.#tcpHandle().shutdown(callback);
     node.setConnecting(this, connecting);
   }
 
@@ -235,19 +288,9 @@ export class OffloadedSocket extends Socket {
     this.#handshake = null;
     const path = new KernelPath(channel, installed, handshake.observer.isServer, {
       ...this.#pathOwner(),
-      handle: {
-        write: (chunk, encoding, callback) => super._write(chunk, encoding, callback),
-        writev: (chunks, callback) => super._writev!(chunks, callback),
-        shutdown: (callback) => super._final(callback),
-        setNoDelay: () => void super.setNoDelay(true),
-        bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
-      },
-      waiting: (waits) => {
-        this.#waiting = waits;
-        this.#updateReference();
-      },
+      handle: this.#tcpHandle(),
     });
-    this.#secured(negotiated, path);
+    this.#secured(negotiated, path, tls);
     const { protocol, cipher } = negotiated;
     publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
   }
@@ -260,10 +303,48 @@ export class OffloadedSocket extends Socket {
     }
     const negotiated = snapshot(tls);
     this.#offload = refusedState(reason, negotiated);
-    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
+    Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
+    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
   }
 
-  #secured(negotiated: Negotiated, path: DataPath): void {
+  /** What `net.Socket` itself does with the TCP handle, whichever of the sockets it is that has it. */
+  #tcpHandle(): KernelPathOwner['handle'] {
+    const tcp = (): Socket | undefined => this.#stream?.tcp;
+    return {
+      write: (...args) => (tcp() === undefined ? super._write(...args) : tcp()!._write(...args)),
+      writev: (...args) =>
+        tcp() === undefined ? super._writev!(...args) : tcp()!._writev!(...args),
+      shutdown: (callback) =>
+        tcp() === undefined ? super._final(callback) : tcp()!._final(callback),
+      setNoDelay: () => void super.setNoDelay(true),
+      bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
+    };
+  }
+
+  /**
+   * An http2 session consumes the handle in native code. It gets one that JavaScript stands behind: what
+   * libuv reads from the TCP handle itself would miss every control record.
+   */
+  #serveConsumers(over: TLSSocket): void {
+    if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
+      node.refuseConsumers(node.handleOf(this)!);
+      return;
+    }
+    this.#stream = new node.StreamHandle(this, over, {
+      readStart: () => this.#path?.read(),
+      readStop: () => this.#path?.pause(),
+      write: (chunks, done) => {
+        const encoding = 'buffer' as BufferEncoding;
+        this.#path!.writev(
+          chunks.map((chunk) => ({ chunk, encoding })),
+          done,
+        );
+      },
+      shutdown: (done) => this.#path!.finish(done),
+    });
+  }
+
+  #secured(negotiated: Negotiated, path: DataPath, tls: TLSSocket): void {
     this.#negotiated = negotiated;
     this.authorized = negotiated.authorized;
     this.authorizationError = negotiated.authorizationError;
@@ -272,6 +353,7 @@ export class OffloadedSocket extends Socket {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
+    this.#serveConsumers(tls);
 
     const held = this.#held;
     this.#held = null;
@@ -280,13 +362,13 @@ export class OffloadedSocket extends Socket {
       this.#init.secured(this);
     } finally {
       // Even if a listener threw: the application may catch that.
-      if (!this.destroyed) this.#startReading(path);
+      if (!this.destroyed) this.#startReading();
     }
   }
 
   /** As net.Socket does once it is connected: reading starts even before anybody listens. */
-  #startReading(path: DataPath): void {
-    if (this.#readWanted) path.read();
+  #startReading(): void {
+    if (this.#readWanted) this._read(0);
     else if (!this.isPaused()) this.read(0);
   }
 
@@ -294,46 +376,79 @@ export class OffloadedSocket extends Socket {
 
   #pathOwner() {
     return {
-      deliver: (chunk: Buffer) => this.#deliver(chunk),
+      deliver: (chunk: Buffer) => this.#receive(chunk),
       deliverEnd: (closeNotify: boolean) => {
         this.closeNotifyReceived = closeNotify;
+        if (this.#stream !== null) {
+          this.#stream.deliverEnd();
+          return;
+        }
         this.push(null);
         this.read(0);
       },
       destroy: (error?: Error) => void this.destroy(error),
+      waiting: (waits: boolean) => {
+        this.#waiting = waits;
+        this.#updateReference();
+      },
     };
   }
 
-  #deliver(chunk: Buffer): boolean {
+  #receive(chunk: Buffer): boolean {
     this.#received += chunk.length;
     node.touchTimeout(this);
+    return this.#deliver(chunk);
+  }
+
+  #deliver(chunk: Buffer): boolean {
+    if (this.#stream !== null) return this.#stream.deliver(chunk);
     const { onread } = this.#init;
     if (onread === undefined) return this.push(chunk);
-    let more = true;
+    const next = (): Uint8Array =>
+      typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+    this.#halted = false;
+    const halted = (): boolean => this.#halted;
     for (let offset = 0; offset < chunk.length;) {
-      const target = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+      const target = (this.#target ??= next());
       const part = chunk.subarray(offset, offset + target.length);
       target.set(part);
       offset += part.length;
-      more = onread.callback(part.length, target);
+      const more = onread.callback(part.length, target) as boolean | undefined;
+      // Ahead of the next bytes, as net.Socket asks for it.
+      this.#target = next();
+      if (more === false || halted()) {
+        this.#undelivered = chunk.subarray(offset);
+        return false;
+      }
     }
-    return more;
+    return true;
   }
 
-  override _read(): void {
+  override _read(size: number): void {
     this.#readWanted = true;
-    this.#path?.read();
+    // By way of the handle, which notes that it is reading.
+    if (this.#stream !== null) super._read(size);
+    else this.#path?.read();
   }
 
   // A consumer with its own buffer (`onread`) is outside the Readable's accounting, as in net.Socket.
   override pause(): this {
-    if (this.#init.onread !== undefined) this.#path?.pause();
+    if (this.#init.onread !== undefined) {
+      this.#halted = true;
+      this.#path?.pause();
+    }
     return super.pause();
   }
 
   override resume(): this {
-    if (this.#init.onread !== undefined) this.#path?.read();
+    if (this.#init.onread !== undefined) this.#resumeOnread();
     return super.resume();
+  }
+
+  #resumeOnread(): void {
+    const rest = this.#undelivered;
+    this.#undelivered = null;
+    if (rest === null || this.#deliver(rest)) this.#path?.read();
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
@@ -345,7 +460,10 @@ export class OffloadedSocket extends Socket {
   }
 
   override _final(callback: WriteCallback): void {
-    this.#whenSecured((path) => path.finish(callback), callback);
+    this.#whenSecured((path) => {
+      if (this.#stream !== null) this.#stream.whenIdle(() => path.finish(callback));
+      else path.finish(callback);
+    }, callback);
   }
 
   /** A Writable has one of these under way at most, so there is one place to hold it. */
@@ -369,19 +487,22 @@ export class OffloadedSocket extends Socket {
     this.#path?.close(error);
     this.#handshake?.abandon(error);
     if (channel !== null) {
-      discardReceived(channel);
+      discardReceived(channel, this.#path === null ? FLIGHT : undefined);
       channel.close();
     }
     const held = this.#held;
     this.#held = null;
     held?.callback(error ?? new KtlsError('ERR_KTLS_CLOSED'));
     super._destroy(error, callback);
+    this.#taken?.release();
   }
 
   /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */
   override resetAndDestroy(): this {
     if (this.#channel !== null) node.setConnecting(this, false);
-    return super.resetAndDestroy();
+    if (this.#stream === null) return super.resetAndDestroy();
+    this.#stream.tcp.resetAndDestroy();
+    return this.destroy();
   }
 
   override ref(): this {

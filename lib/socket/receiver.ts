@@ -55,11 +55,16 @@ function take(length: number): Buffer {
 /**
  * Empties the receive queue, so that closing the socket does not answer unread records (tickets, a
  * close_notify) with a reset that overtakes what was sent. Bounded: a peer that keeps sending gets it.
+ *
+ * @param most - Bytes; behind a failed handshake no more than the rest of a flight.
  */
-export function discardReceived(channel: Channel): void {
-  for (let calls = 0; calls < CALLS_PER_TURN; calls++) {
-    const result = channel.receive(room(), slabUsed);
+export function discardReceived(channel: Channel, most = CALLS_PER_TURN * SLAB_SIZE): void {
+  let left = most;
+  for (let calls = 0; calls < CALLS_PER_TURN && left > 0; calls++) {
+    const slab = room();
+    const result = channel.receive(slab.subarray(0, slabUsed + left), slabUsed);
     if (result <= 0) return;
+    left -= receivedLength(result);
   }
 }
 

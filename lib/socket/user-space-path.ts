@@ -8,41 +8,68 @@ import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 
 export class UserSpacePath implements DataPath {
   readonly #tls: TLSSocket;
+  readonly #owner: PathOwner;
+  #reading = true;
+  #writing = 0;
 
   constructor(tls: TLSSocket, owner: PathOwner) {
     this.#tls = tls;
+    this.#owner = owner;
     tls.pause();
     tls.on('data', (chunk: Buffer) => {
-      if (!owner.deliver(chunk)) tls.pause();
+      if (!owner.deliver(chunk)) this.pause();
     });
-    tls.on('end', () => owner.deliverEnd(false));
+    tls.on('end', () => {
+      this.#wait(false);
+      owner.deliverEnd(false);
+    });
     tls.on('error', (error: Error) => owner.destroy(error));
     tls.on('close', () => owner.destroy());
   }
 
   read(): void {
+    if (!this.#tls.readableEnded) this.#wait(true);
     this.#tls.resume();
   }
 
   pause(): void {
+    this.#wait(false);
     this.#tls.pause();
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#tls.write(chunk, encoding, callback);
+    this.#tls.write(chunk, encoding, this.#written(callback));
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
     this.#tls.cork();
+    const written = this.#written(callback);
     chunks.forEach(({ chunk, encoding }, index) => {
-      this.#tls.write(chunk, encoding, index === chunks.length - 1 ? callback : undefined);
+      this.#tls.write(chunk, encoding, index === chunks.length - 1 ? written : undefined);
     });
     this.#tls.uncork();
   }
 
   finish(callback: WriteCallback): void {
     // The transport's own end, below node:tls's close_notify, shuts the TCP connection down.
-    this.#tls.end(() => callback(null));
+    const ended = this.#written(callback);
+    // On the stack of node:tls ('secureConnection') its last records are still to be written.
+    setImmediate(() => this.#tls.end(() => ended()));
+  }
+
+  #written(callback: WriteCallback): (error?: Error | null) => void {
+    this.#writing++;
+    this.#wait(this.#reading);
+    return (error) => {
+      this.#writing--;
+      this.#wait(this.#reading);
+      callback(error);
+    };
+  }
+
+  #wait(reading: boolean): void {
+    this.#reading = reading;
+    this.#owner.waiting(reading || this.#writing > 0);
   }
 
   close(error: Error | null): void {

@@ -5,6 +5,7 @@ import * as https from 'node:https';
 import { type AddressInfo, connect as tcpConnect, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import { afterEach, expect, it } from 'vitest';
 import * as ktls from '../../lib/index.js';
@@ -91,10 +92,11 @@ it('offloads an https server that then serves as before', async () => {
   expect(body).toBe('you asked for /x');
 });
 
-it("leaves the option 'socket' to node:tls", async () => {
+it("leaves an option 'socket' that is no TCP socket to node:tls", async () => {
   const port = await echoServer();
   const raw = tcpConnect(port, '127.0.0.1');
-  const socket = ktls.connect({ socket: raw, ...insecure });
+  const stream = Duplex.from({ readable: raw, writable: raw });
+  const socket = ktls.connect({ socket: stream, ...insecure });
   socket.end('through');
   expect((await readAll(socket)).toString()).toBe('through');
   expect(socket.offload.reason).toBe('ERR_KTLS_NOT_TCP');
@@ -109,10 +111,15 @@ it('leaves Unix sockets to node:tls, on both sides', async () => {
     server.close();
     rmSync(path, { force: true });
   });
-  const socket = ktls.connect({ path, ...insecure });
-  socket.end('local');
-  expect((await readAll(socket)).toString()).toBe('local');
-  expect(socket.offload.reason).toBe('ERR_KTLS_NOT_TCP');
+  for (const connect of [
+    () => ktls.connect({ path, ...insecure }),
+    () => ktls.connect(path, insecure),
+  ]) {
+    const socket = connect();
+    socket.end('local');
+    expect((await readAll(socket)).toString()).toBe('local');
+    expect(socket.offload.reason).toBe('ERR_KTLS_NOT_TCP');
+  }
 });
 
 it.skipIf(refusal === null)(

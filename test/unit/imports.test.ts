@@ -47,6 +47,10 @@ const allowed: [place: string, from: string[]][] = [
   ['counters/', ['counters/', 'kernel/']],
   ['commands/', ['commands/', 'doctor/', 'counters/', 'kernel/']],
   ['cli', ['commands/']],
+  ['nested', ['socket/']],
+  ['https', ['connect', 'server', 'options']],
+  ['http2', ['connect', 'server', 'options']],
+  ['register', ['connect', 'server', 'socket/', 'diagnostics', 'options', 'node-private']],
 ];
 
 describe('imports point one way', () => {

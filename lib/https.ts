@@ -1,0 +1,121 @@
+/** `ktls/https`: `node:https` whose servers and agent put their connections under kernel TLS. */
+import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http';
+import * as https from 'node:https';
+import type { Duplex } from 'node:stream';
+import { type ConnectOptions, connect } from './connect.js';
+import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { offload } from './server.js';
+
+export type ServerOptions = https.ServerOptions & OffloadOptions;
+export type AgentOptions = https.AgentOptions & OffloadOptions;
+export type RequestOptions = https.RequestOptions;
+
+/**
+ * `https.createServer`, with all its options and events; accepted connections are offloaded.
+ *
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`, and whatever `https.createServer` throws.
+ */
+export function createServer(options: ServerOptions, listener?: RequestListener): https.Server;
+export function createServer(listener?: RequestListener): https.Server;
+export function createServer(
+  options?: ServerOptions | RequestListener,
+  listener?: RequestListener,
+): https.Server {
+  if (typeof options === 'function') return offload(https.createServer(options));
+  parseMode(options);
+  return offload(https.createServer(options ?? {}, listener), options);
+}
+
+/**
+ * `https.Agent` over `ktls.connect`: keep-alive, limits, 'keylog' and the cache of TLS sessions are as
+ * they are there.
+ *
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`.
+ */
+export class Agent extends https.Agent {
+  readonly #mode: OffloadMode;
+  /** The oldest first. */
+  readonly #sessions = new Map<string, Buffer>();
+
+  constructor(options?: AgentOptions) {
+    super(options);
+    this.#mode = parseMode(options);
+  }
+
+  /** Called by Node for each new connection, with the options of the request and of the agent. */
+  override createConnection(options: ConnectOptions): Duplex {
+    const name = this.getName(options);
+    const session = this.#sessions.get(name);
+    const socket = connect({ ...(session && { session }), ...options, mode: this.#mode });
+    socket.on('session', (fresh: Buffer) => {
+      this.#keep(name, fresh);
+    });
+    socket.once('close', (hadError: boolean) => {
+      if (hadError) this.#sessions.delete(name);
+    });
+    return socket;
+  }
+
+  #keep(name: string, session: Buffer): void {
+    const { maxCachedSessions } = this as unknown as { maxCachedSessions: number };
+    if (maxCachedSessions === 0) return;
+    if (!this.#sessions.has(name) && this.#sessions.size >= maxCachedSessions) {
+      const [oldest] = this.#sessions.keys();
+      this.#sessions.delete(oldest!);
+    }
+    this.#sessions.set(name, session);
+  }
+}
+
+/** What `request` and `get` use, with the settings of `https.globalAgent`. */
+export const globalAgent = new Agent({ ...https.globalAgent.options });
+
+type Arguments = [
+  url: string | URL | RequestOptions,
+  options?: RequestOptions | ((response: IncomingMessage) => void),
+  callback?: (response: IncomingMessage) => void,
+];
+
+/** `https.request` over the agent of this module, unless the options name another. */
+export function request(
+  options: RequestOptions | string | URL,
+  callback?: (response: IncomingMessage) => void,
+): ClientRequest;
+export function request(
+  url: string | URL,
+  options: RequestOptions,
+  callback?: (response: IncomingMessage) => void,
+): ClientRequest;
+export function request(...[first, second, third]: Arguments): ClientRequest {
+  if (typeof first !== 'string' && !(first instanceof URL)) {
+    return https.request(withAgent(first), second as (response: IncomingMessage) => void);
+  }
+  const [options, callback] = typeof second === 'function' ? [{}, second] : [second ?? {}, third];
+  return https.request(first, withAgent(options), callback);
+}
+
+/** `request`, ended at once. */
+export function get(
+  options: RequestOptions | string | URL,
+  callback?: (response: IncomingMessage) => void,
+): ClientRequest;
+export function get(
+  url: string | URL,
+  options: RequestOptions,
+  callback?: (response: IncomingMessage) => void,
+): ClientRequest;
+export function get(...args: Arguments): ClientRequest {
+  const outgoing = request(...(args as Parameters<typeof request>));
+  outgoing.end();
+  return outgoing;
+}
+
+function withAgent(options: RequestOptions): RequestOptions {
+  const { agent, createConnection } = options;
+  if (agent === false) return { ...options, agent: new Agent() };
+  if (agent || typeof createConnection === 'function') return options;
+  return { ...options, agent: globalAgent };
+}
+
+export { Server } from 'node:https';
+export default { Agent, createServer, get, globalAgent, request, Server: https.Server };
