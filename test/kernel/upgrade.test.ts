@@ -176,6 +176,8 @@ describeKernel('TLS within TLS', () => {
       const onward = tcpConnect(inner.port, '127.0.0.1');
       socket.pipe(onward).pipe(socket);
       for (const end of [socket, onward]) end.on('error', () => undefined);
+      // A pipe without a destination reads no further, and would not see its end.
+      socket.on('close', () => onward.destroy());
     });
     const outer = ktls.connect({ port, host: '127.0.0.1', ...insecure });
     for (const wait of [true, false]) {
