@@ -86,7 +86,6 @@ describeNic('the simulated network card', () => {
     const moved = await change(async () => {
       state = await exchange('TLSv1.2', 1 << 20);
     });
-    console.log('1.2', JSON.stringify(state), JSON.stringify(moved));
     expect(state).toMatchObject({ offloaded: true, tx: 'device', rx: 'device' });
     expect(moved).toMatchObject({ TlsTxDevice: 1, TlsRxDevice: 1, TlsTxSw: 0, TlsDecryptError: 0 });
     expect(moved['tx_tls_encrypted_bytes']).toBeGreaterThan(1 << 20);
@@ -96,7 +95,6 @@ describeNic('the simulated network card', () => {
 
   it('decrypts records that come whole', async () => {
     const moved = await change(() => exchange('TLSv1.2', 1000));
-    console.log('small', JSON.stringify(moved));
     expect(moved['rx_tls_decrypted_packets']).toBeGreaterThan(0);
     expect(moved['TlsDecryptError']).toBe(0);
   });
@@ -117,7 +115,6 @@ describeNic('the simulated network card', () => {
     const moved = await change(() =>
       withFault('drop', 5, () => withFault('reorder', 5, () => exchange('TLSv1.2', 2 << 20))),
     );
-    console.log('loss', JSON.stringify(moved));
     expect(moved['tx_tls_ooo']).toBeGreaterThan(0);
     expect(moved['TlsDecryptError']).toBe(0);
   });

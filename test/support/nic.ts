@@ -17,6 +17,7 @@ export const peer = { name: 'ktlsim1', address: '10.77.0.2', namespace: 'far' } 
 
 /** `describe` for suites that need the card. `KTLS_SIM` is its module; `npm run test:nic` sets it. */
 export function describeNic(name: string, body: () => void): void {
+  if (module === '' && process.env['KTLS_EXPECTED'] === '1') throw new Error('KTLS_SIM is not set');
   if (module !== '' && !existsSync(module)) throw new Error(`KTLS_SIM: there is no ${module}`);
   describe.skipIf(module === '')(name, body);
 }
