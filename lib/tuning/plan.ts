@@ -1,0 +1,85 @@
+/** The commands that suit a network card's TLS and its place in this machine. Pure, over a `System` view. */
+import { allowedCpus, irqbalanceRuns, placement } from '../doctor/affinity.js';
+import { type System, formatCpuList } from '../doctor/system.js';
+
+export interface Step {
+  readonly why: string;
+  /** A program and its arguments, or a file and what to write into it. */
+  readonly command: readonly string[] | null;
+  readonly write: { readonly path: string; readonly value: string } | null;
+}
+
+/** What would change, in order; nothing for what is right already. */
+export function planTuning(system: System, name: string): Step[] {
+  return [
+    ...features(system, name),
+    ...queues(system, name),
+    ...interrupts(system, name),
+    ...(irqbalanceRuns(system)
+      ? [run('irqbalance would move the interrupts again', 'systemctl', 'stop', 'irqbalance')]
+      : []),
+  ];
+}
+
+/** How to start Node near the card; `null` where every CPU is as near. */
+export function launchCommand(system: System, name: string): string | null {
+  const { node, nearCpus } = placement(system, name);
+  const far = allowedCpus(system).some((cpu) => !nearCpus.includes(cpu));
+  return node >= 0 && far ? `taskset -c ${formatCpuList(nearCpus)} node app.js` : null;
+}
+
+const run = (why: string, ...command: string[]): Step => ({ why, command, write: null });
+
+/** In the order in which the kernel lets them be switched: TLS needs checksum offload. */
+function features(system: System, name: string): Step[] {
+  const facts = system.driver(name)?.features ?? {};
+  const pairs = [
+    ['tls-hw-tx-offload', 'tx-checksum-ip-generic'],
+    ['tls-hw-rx-offload', 'rx-checksum'],
+  ] as const;
+  return pairs
+    .filter(([feature]) => facts[feature]?.changeable && !facts[feature].active)
+    .map(([feature, checksum]) => {
+      const first = facts[checksum]?.changeable && !facts[checksum].active ? [checksum, 'on'] : [];
+      return run(
+        `the card has ${feature}, and it is off`,
+        'ethtool',
+        '-K',
+        name,
+        ...first,
+        feature,
+        'on',
+      );
+    });
+}
+
+function queues(system: System, name: string): Step[] {
+  const channels = system.driver(name)?.channels;
+  if (!channels || channels.maxCombined === 0) return [];
+  const wanted = Math.min(channels.maxCombined, placement(system, name).nearCpus.length);
+  if (wanted <= channels.combined) return [];
+  const why = `one queue for each CPU near the card: ${wanted}, now ${channels.combined}`;
+  return [run(why, 'ethtool', '-L', name, 'combined', String(wanted))];
+}
+
+/** One after another over the near CPUs that the scheduler uses. */
+function interrupts(system: System, name: string): Step[] {
+  const { interrupts: all, nearCpus, isolated } = placement(system, name);
+  const usable = nearCpus.filter((cpu) => !isolated.includes(cpu));
+  const cpus = usable.length > 0 ? usable : nearCpus;
+  return all.flatMap(({ number, name: action, cpus: now }, position) => {
+    const cpu = String(cpus[position % cpus.length]!);
+    if (formatCpuList(now) === cpu) return [];
+    return [
+      {
+        why: `${action} to CPU ${cpu}, now ${formatCpuList(now)}`,
+        command: null,
+        write: { path: `/proc/irq/${number}/smp_affinity_list`, value: cpu },
+      },
+    ];
+  });
+}
+
+/** As a line for a shell. */
+export const toShell = ({ command, write }: Step): string =>
+  write === null ? (command ?? []).join(' ') : `echo ${write.value} > ${write.path}`;

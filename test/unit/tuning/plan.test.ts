@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { replayed } from '../../../lib/doctor/recording.js';
+import { launchCommand, planTuning, toShell } from '../../../lib/tuning/plan.js';
+import { cardFacts, changed, machine } from '../../support/machines.js';
+
+const channels = { maxCombined: 8, combined: 2, maxRx: 0, maxTx: 0, rx: 0, tx: 0 };
+
+const system = (allowed: string, irq: [string, string]) =>
+  replayed(
+    changed(machine('debian-7.3'), {
+      files: {
+        '/sys/class/net/eth7/device/numa_node': '1\n',
+        '/sys/devices/system/cpu/online': '0-7\n',
+        '/sys/devices/system/cpu/isolated': '7\n',
+        '/sys/devices/system/node/node1/cpulist': '4-7\n',
+        '/proc/self/status': `CapEff:\t0\nCpus_allowed_list:\t${allowed}\n`,
+        '/proc/interrupts': [
+          ' 41:  1  0   PCI-MSIX-0000:03:00.0   1-edge      mlx5_comp0',
+          ' 42:  1  0   PCI-MSIX-0000:03:00.0   2-edge      mlx5_comp1',
+        ].join('\n'),
+        '/proc/irq/41/smp_affinity_list': `${irq[0]}\n`,
+        '/proc/irq/42/smp_affinity_list': `${irq[1]}\n`,
+      },
+      directories: { '/sys/class/net/eth7/device/msi_irqs': ['41', '42'] },
+      links: { '/sys/class/net/eth7/device': '../../../0000:03:00.0' },
+      drivers: { eth7: cardFacts({ tx: 'off', rx: 'on', checksums: false, channels }) },
+    }),
+  );
+
+describe('tuning', () => {
+  it('switches on what TLS needs first, and uses near CPUs that the scheduler uses', () => {
+    expect(planTuning(system('0-3', ['0', '5']), 'eth7').map(toShell)).toEqual([
+      'ethtool -K eth7 tx-checksum-ip-generic on tls-hw-tx-offload on',
+      'ethtool -L eth7 combined 4',
+      'echo 4 > /proc/irq/41/smp_affinity_list',
+    ]);
+  });
+
+  it('starts Node near the card where it would not be', () => {
+    expect(launchCommand(system('0-3', ['4', '5']), 'eth7')).toBe('taskset -c 4-7 node app.js');
+    expect(launchCommand(system('4-5', ['4', '5']), 'eth7')).toBeNull();
+  });
+
+  it('has nothing to say of an interface without a card', () => {
+    expect(planTuning(replayed(machine('debian-7.3')), 'dummy0')).toEqual([]);
+  });
+});
