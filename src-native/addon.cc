@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "environment.h"
+#include "file_sender.h"
 #include "probe_binding.h"
 
 namespace {
@@ -10,6 +11,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
+  exports.Set("FileSender", ktls::FileSender::Define(env));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
   return exports;
 }
