@@ -2,7 +2,7 @@
  * The only file that touches undocumented Node. Each function says which internal it relies on, and
  * is exercised by the tests on every supported Node, so that a change there shows at once.
  */
-import type { Server as NetServer, Socket } from 'node:net';
+import { type Server as NetServer, type Socket, Socket as SocketClass } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Server as TlsServer } from 'node:tls';
 
@@ -74,6 +74,31 @@ export function beforeClose(handle: TcpHandle, before: () => void): void {
 /** The live handle of a socket, or `null` once it is closed. */
 export function handleOf(socket: Socket): TcpHandle | null {
   return internals(socket)._handle;
+}
+
+/**
+ * Whether what a `net.Socket` writes goes to a descriptor of its own, or will once it is connected: a TCP
+ * or Unix socket of Node's, and no subclass that has a way of writing of its own.
+ */
+export function writesToFd(socket: Socket): boolean {
+  const { prototype } = SocketClass;
+  if (socket._write !== prototype._write || socket._writev !== prototype._writev) return false;
+  const handle = internals(socket)._handle;
+  if (handle === null) return socket.connecting;
+  return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe';
+}
+
+/** `socket.bytesWritten` as `net.Socket` counts it, an accessor that its types do not show. */
+export function bytesWritten(socket: Socket): number {
+  const bytes = Reflect.get(SocketClass.prototype, 'bytesWritten', socket) as number | undefined;
+  return bytes ?? 0;
+}
+
+/** Destroys a TCP socket with an error and sends RST: `resetAndDestroy` takes no error. */
+export function resetWith(socket: Socket, error: Error): void {
+  if (socket.destroyed) return;
+  (socket as Socket & { resetAndClosing?: boolean }).resetAndClosing = true;
+  socket.destroy(error);
 }
 
 /** Restarts the socket's idle timer, as Node does whenever bytes move. */

@@ -12,6 +12,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
   exports.Set("FileSender", ktls::FileSender::Define(env));
+  exports.Set("duplicate", Napi::Function::New<ktls::DuplicateFromJs>(env, "duplicate"));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
   return exports;
 }

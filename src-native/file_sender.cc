@@ -16,15 +16,17 @@ namespace {
 // Number.MAX_SAFE_INTEGER
 constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
 
-int Duplicate(const Napi::Value& value, UniqueFd* result) {
+bool GetDescriptor(const Napi::Value& value, int* result) {
   int64_t fd = -1;
   if (!GetInteger(value, "Expected a file descriptor", 0, std::numeric_limits<int>::max(), &fd)) {
-    return 0;
+    return false;
   }
-  const int duplicate = Retry([&] { return fcntl(static_cast<int>(fd), F_DUPFD_CLOEXEC, 0); });
-  if (duplicate < 0) return duplicate;
-  result->Reset(duplicate);
-  return 0;
+  *result = static_cast<int>(fd);
+  return true;
+}
+
+int Duplicate(int fd) {
+  return Retry([=] { return fcntl(fd, F_DUPFD_CLOEXEC, 0); });
 }
 
 }  // namespace
@@ -38,6 +40,12 @@ struct FileSender::Work {
   napi_async_work handle = nullptr;
   FileSent result = {0, -ECANCELED};
 };
+
+Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (!GetDescriptor(info[0], &fd)) return {};
+  return Napi::Number::New(info.Env(), Duplicate(fd));
+}
 
 Napi::Function FileSender::Define(Napi::Env env) {
   return DefineClass(env, "FileSender",
@@ -55,14 +63,18 @@ FileSender::FileSender(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FileSe
     ThrowArgument(env, "Expected a function");
     return;
   }
+  int socket = -1;
+  int file = -1;
+  if (!GetDescriptor(info[0], &socket) || !GetDescriptor(info[1], &file)) return;
   auto descriptors = std::make_shared<Descriptors>();
-  int error = Duplicate(info[0], &descriptors->socket);
-  if (error == 0 && descriptors->socket.valid()) error = Duplicate(info[1], &descriptors->file);
-  if (error < 0) {
-    ThrowSystem(env, "fcntl", error);
-    return;
+  for (auto [from, to] : {std::pair(socket, &descriptors->socket), {file, &descriptors->file}}) {
+    const int duplicate = Duplicate(from);
+    if (duplicate < 0) {
+      ThrowSystem(env, "fcntl", duplicate);
+      return;
+    }
+    to->Reset(duplicate);
   }
-  if (!descriptors->file.valid()) return;
   descriptors_ = std::move(descriptors);
   on_sent_ = Napi::Persistent(info[2].As<Napi::Function>());
 }

@@ -47,6 +47,9 @@ class FileSender final : public Napi::ObjectWrap<FileSender> {
   Napi::FunctionReference on_sent_;
 };
 
+// `duplicate` of lib/kernel/binding.ts.
+Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info);
+
 }  // namespace ktls
 
 #endif  // KTLS_SRC_NATIVE_FILE_SENDER_H_

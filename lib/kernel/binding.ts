@@ -104,6 +104,8 @@ export interface NativeBinding {
     file: number,
     onSent: (bytes: number, status: number) => void,
   ) => FileSender;
+  /** `fcntl(F_DUPFD_CLOEXEC)`: the new descriptor, which is the caller's to close, or a negated errno. */
+  duplicate(fd: number): number;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
    * both directions, and sends one record. `[pair, ulp, tx, rx]`, each `0` or a negated errno

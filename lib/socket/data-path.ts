@@ -1,5 +1,7 @@
 /** How a secured socket moves its bytes: through the kernel, or through node:tls. */
 
+import type { FileRequest } from './send-file.js';
+
 export type WriteCallback = (error?: Error | null) => void;
 
 /** As `Writable._writev` has them. */
@@ -15,6 +17,7 @@ export interface DataPath {
   pause(): void;
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
   writev(chunks: Chunk[], callback: WriteCallback): void;
+  sendFile(request: FileRequest, callback: WriteCallback): void;
   /** Ends the writing side, close_notify included, with nothing lost. */
   finish(callback: WriteCallback): void;
   /** The socket is being destroyed; the handle is still open. */
@@ -28,4 +31,8 @@ export interface PathOwner {
   /** The peer will send no more. */
   deliverEnd(closeNotify: boolean): void;
   destroy(error?: Error): void;
+  /** Destroys the connection with RST, which no peer takes for a regular end. */
+  reset(error: Error): void;
+  /** Bytes of files were sent. */
+  fileProgress(bytes: number): void;
 }
