@@ -115,6 +115,7 @@ export class OffloadedSocket extends Socket {
     // Accessors of the prototype in Node, properties in its types.
     Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
     Object.defineProperty(this, 'bytesWritten', {
+      configurable: true,
       get: () => node.bytesWritten(this) + this.#fileBytes,
     });
     node.setConnecting(this, true);
