@@ -29,6 +29,11 @@ export const messages = {
   ERR_KTLS_UNEXPECTED_RECORD: 'The peer sent a record or message that does not belong here',
   ERR_KTLS_RECORD_FLOOD: 'The peer sent too many records that carry no data',
   ERR_KTLS_KEY_UPDATE: 'The peer changed its keys, which this kernel cannot follow',
+  // Failures of sendFile.
+  ERR_KTLS_NOT_A_FILE: 'Only a regular file can be sent',
+  ERR_KTLS_FILE_RANGE: 'The range starts behind the end of the file',
+  ERR_KTLS_FILE_TRUNCATED: 'The file became shorter while it was being sent',
+  ERR_KTLS_SEND_INTERRUPTED: 'The connection was closed before the whole file was sent',
   // Misuse.
   ERR_KTLS_ALREADY_OFFLOADED: 'This server is offloaded already',
   ERR_KTLS_NOT_A_TLS_SERVER:

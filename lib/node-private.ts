@@ -99,6 +99,31 @@ export function handleOf(socket: Socket): TcpHandle | null {
   return internals(socket)._handle;
 }
 
+/**
+ * Whether what a `net.Socket` writes goes to a descriptor of its own, or will once it is connected: a TCP
+ * or Unix socket of Node's, and no subclass that has a way of writing of its own.
+ */
+export function writesToFd(socket: Socket): boolean {
+  const { prototype } = Socket;
+  if (socket._write !== prototype._write || socket._writev !== prototype._writev) return false;
+  const handle = internals(socket)._handle;
+  if (handle === null) return socket.connecting;
+  return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe';
+}
+
+/** `socket.bytesWritten` as `net.Socket` counts it, an accessor that its types do not show. */
+export function bytesWritten(socket: Socket): number {
+  const bytes = Reflect.get(Socket.prototype, 'bytesWritten', socket) as number | undefined;
+  return bytes ?? 0;
+}
+
+/** Destroys a TCP socket with an error and sends RST: `resetAndDestroy` takes no error. */
+export function resetWith(socket: Socket, error: Error): void {
+  if (socket.destroyed) return;
+  (socket as Socket & { resetAndClosing?: boolean }).resetAndClosing = true;
+  socket.destroy(error);
+}
+
 /** Restarts the socket's idle timer, as Node does whenever bytes move. */
 export function touchTimeout(socket: Socket): void {
   internals(socket)._unrefTimer();

@@ -31,3 +31,62 @@ export function modeOfEnvironment(): OffloadMode {
     mode,
   );
 }
+
+/** The part of a file that is meant. `end` is inclusive; `null`: to the end of the file. */
+export interface SendFileRange {
+  readonly start: number;
+  readonly end: number | null;
+}
+
+/** What `sendFile` was asked for. */
+export interface SendFileOptions extends SendFileRange {
+  readonly signal: AbortSignal | undefined;
+  /** Bytes that one work item of the thread pool sends at most. */
+  readonly chunkSize: number;
+  readonly immutable: boolean;
+}
+
+/** The options of `sendFile`. */
+export interface SendFileInit {
+  /** The first byte, as in `fs.createReadStream`. Default 0. */
+  start?: number | undefined;
+  /** The last byte, inclusive as in `fs.createReadStream`. Default: the last one of the file. */
+  end?: number | undefined;
+  /**
+   * Aborts the transfer. Before its turn has come it is only left out; later the connection is ended, since
+   * the peer could not know where the file stops.
+   */
+  signal?: AbortSignal | undefined;
+  /** Bytes sent before other transfers get their turn. Default 524,288. */
+  highWaterMark?: number | undefined;
+  /**
+   * The file will not change while it is sent, nor until the peer has acknowledged it. Where a network card
+   * encrypts (`socket.offload.tx === 'device'`) the kernel then leaves out its copy
+   * (`TLS_TX_ZEROCOPY_RO`). If the file does change the peer gets records that do not authenticate.
+   */
+  immutable?: boolean | undefined;
+}
+
+const CHUNK_SIZE = 512 * 1024;
+
+/** @throws TypeError `ERR_INVALID_ARG_VALUE` */
+export function parseSendFile(init: SendFileInit = {}): SendFileOptions {
+  const { start = 0, end, signal, highWaterMark = CHUNK_SIZE, immutable = false } = init;
+  const position = (name: string, value: number, least: number): void => {
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw invalidArgument(`option '${name}'`, `must be an integer of at least ${least}`, value);
+    }
+  };
+  position('start', start, 0);
+  // As fs.createReadStream has it, which takes Infinity for the end of the file.
+  if (end !== undefined && end !== Infinity) position('end', end, start);
+  position('highWaterMark', highWaterMark, 1);
+  if (signal !== undefined && !((signal as unknown) instanceof AbortSignal)) {
+    throw invalidArgument("option 'signal'", 'must be an AbortSignal', signal);
+  }
+  if (typeof (immutable as unknown) !== 'boolean') {
+    throw invalidArgument("option 'immutable'", 'must be a boolean', immutable);
+  }
+  const last = end === undefined || end === Infinity ? null : end;
+  return Object.freeze({ start, end: last, signal, chunkSize: highWaterMark, immutable });
+}

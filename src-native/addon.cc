@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "environment.h"
+#include "file_sender.h"
 #include "host_binding.h"
 #include "probe_binding.h"
 
@@ -11,6 +12,8 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
+  exports.Set("FileSender", ktls::FileSender::Define(env));
+  exports.Set("duplicate", Napi::Function::New<ktls::DuplicateFromJs>(env, "duplicate"));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
   exports.Set("probeFeatures",
               Napi::Function::New<ktls::ProbeFeaturesFromJs>(env, "probeFeatures"));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
-#include <string>
 
 #include "arguments.h"
 #include "environment.h"
@@ -11,6 +10,7 @@
 #include "ktls_uapi.h"
 #include "secret.h"
 #include "sock_diag.h"
+#include "system_error.h"
 
 namespace ktls {
 namespace {
@@ -32,15 +32,6 @@ Napi::Value Result(const Napi::CallbackInfo& info, int64_t result) {
   return Napi::Number::New(info.Env(), static_cast<double>(result));
 }
 
-void ThrowSystem(Napi::Env env, const char* syscall, int error) {
-  const Napi::Error thrown =
-      Napi::Error::New(env, std::string(syscall) + ": " + uv_strerror(error));
-  thrown.Value().Set("errno", Napi::Number::New(env, error));
-  thrown.Value().Set("code", Napi::String::New(env, uv_err_name(error)));
-  thrown.Value().Set("syscall", Napi::String::New(env, syscall));
-  thrown.ThrowAsJavaScriptException();
-}
-
 }  // namespace
 
 Napi::Function Channel::Define(Napi::Env env) {
@@ -56,6 +47,7 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::Receive>("receive"),
                          InstanceMethod<&Channel::SendRecord>("sendRecord"),
                          InstanceMethod<&Channel::SendSequence>("sendSequence"),
+                         InstanceMethod<&Channel::SetZeroCopy>("setZeroCopy"),
                          InstanceMethod<&Channel::BytesInTcp>("bytesInTcp"),
                          InstanceMethod<&Channel::TakeError>("takeError"),
                          InstanceMethod<&Channel::TlsMode>("tlsMode"),
@@ -234,6 +226,12 @@ Napi::Value Channel::SendSequence(const Napi::CallbackInfo& info) {
   const int result = ReadSendState(fd_, &crypto_info);
   if (result < 0) return Result(info, result);
   return Napi::BigInt::New(info.Env(), crypto_info.RecordSequence());
+}
+
+Napi::Value Channel::SetZeroCopy(const Napi::CallbackInfo& info) {
+  int64_t on = 0;
+  if (!GetInteger(info[0], "Expected 0 or 1", 0, 1, &on)) return {};
+  return Result(info, closed() ? -EBADF : ktls::SetZeroCopy(fd_, on != 0));
 }
 
 Napi::Value Channel::BytesInTcp(const Napi::CallbackInfo& info) {

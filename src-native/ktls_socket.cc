@@ -94,6 +94,12 @@ int ReadSendState(int fd, CryptoInfo* info) {
   return Retry([&] { return getsockopt(fd, uapi::kSolTls, uapi::kTlsTx, info->data(), &size); });
 }
 
+int SetZeroCopy(int fd, bool on) {
+  const uint32_t value = on ? 1 : 0;
+  return Retry(
+      [&] { return setsockopt(fd, uapi::kSolTls, uapi::kTlsTxZeroCopyRo, &value, sizeof(value)); });
+}
+
 int64_t BytesInTcp(int fd) {
   // An acknowledgement between the two questions moves bytes from the second answer to the first
   // and would have them counted twice or not at all. Under a steady stream of acknowledgements the

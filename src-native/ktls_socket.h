@@ -28,6 +28,10 @@ ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size);
 // Fills `info` from getsockopt(TLS_TX).
 int ReadSendState(int fd, CryptoInfo* info);
 
+// TLS_TX_ZEROCOPY_RO: sendfile(2) hands the page cache itself to the network card, which then
+// encrypts whatever stands there by then. Only a device's record layer heeds it.
+int SetZeroCopy(int fd, bool on);
+
 // Everything that TCP has been handed, acknowledged or still queued.
 //
 // Why anyone wants to know: kTLS keeps accepted records in a list of its own when the send buffer

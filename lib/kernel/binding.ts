@@ -58,6 +58,9 @@ export interface Channel {
   /** The sequence number of the next record to be sent, from `getsockopt(TLS_TX)`. */
   sendSequence(version: number, cipher: number): bigint | number;
 
+  /** `TLS_TX_ZEROCOPY_RO`, off or on. `-ENOPROTOOPT` where the kernel has it not (before 5.19). */
+  setZeroCopy(on: 0 | 1): number;
+
   /**
    * Bytes handed to TCP since the connection began, acknowledged or not (`TCP_INFO`, `SIOCOUTQ`). Compare
    * two answers rather than trust one: whoever connected has its SYN counted, and a FIN counts too.
@@ -72,10 +75,37 @@ export interface Channel {
   tlsMode(): number;
 }
 
+/**
+ * One file on its way to one socket, by `sendfile(2)` in libuv's thread pool. It works on duplicates of
+ * both fds, so either may be closed at any time; what is sent is still the file, and to that connection.
+ */
+export interface FileSender {
+  /**
+   * Sends up to `length` bytes from `position` on; `onSent` tells how many. One at a time.
+   *
+   * @returns `0`, or a negated errno: `-EBADF` once closed, `-EALREADY`.
+   */
+  send(position: number, length: number): number;
+  /** `onSent` is not called any more. The fds close at once, or behind a chunk that is under way. Idempotent. */
+  close(): void;
+}
+
 /** Arguments that do not fit throw a `TypeError` with the code `ERR_KTLS_NATIVE_ARGUMENT`. */
 export interface NativeBinding {
   /** Throws an `Error` with `code`, `errno` and `syscall` if the fd cannot be watched. */
   Channel: new (fd: number, onReady: (events: number) => void) => Channel;
+  /**
+   * The fds are those of a non-blocking stream socket and a regular file. `status` is `0`, or the negated
+   * errno that stopped it behind `bytes` bytes: `-EAGAIN` until the socket is writable, `-ENODATA` at the
+   * end of the file. Throws an `Error` with `code`, `errno` and `syscall` if an fd is not open.
+   */
+  FileSender: new (
+    socket: number,
+    file: number,
+    onSent: (bytes: number, status: number) => void,
+  ) => FileSender;
+  /** `fcntl(F_DUPFD_CLOEXEC)`: the new descriptor, which is the caller's to close, or a negated errno. */
+  duplicate(fd: number): number;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
    * both directions, and sends one record. `[pair, ulp, tx, rx]`, each `0` or a negated errno

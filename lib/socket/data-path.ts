@@ -1,5 +1,7 @@
 /** How a secured socket moves its bytes: through the kernel, or through node:tls. */
 
+import type { FileRequest } from './send-file.js';
+
 export type WriteCallback = (error?: Error | null) => void;
 
 /** As `Writable._writev` has them. */
@@ -15,6 +17,7 @@ export interface DataPath {
   pause(): void;
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
   writev(chunks: Chunk[], callback: WriteCallback): void;
+  sendFile(request: FileRequest, callback: WriteCallback): void;
   /** Ends the writing side, close_notify included, with nothing lost. */
   finish(callback: WriteCallback): void;
   /** The socket is being destroyed; the handle is still open. */
@@ -30,4 +33,8 @@ export interface PathOwner {
   destroy(error?: Error): void;
   /** Whether anything is awaited for which the event loop must live on. */
   waiting(waits: boolean): void;
+  /** Destroys the connection with RST, which no peer takes for a regular end. */
+  reset(error: Error): void;
+  /** Bytes of files were sent. */
+  fileProgress(bytes: number): void;
 }

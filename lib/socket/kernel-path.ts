@@ -4,14 +4,18 @@
  */
 import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
-import { type Channel, Ready } from '../kernel/binding.js';
+import { type Channel, Ready, loadBinding } from '../kernel/binding.js';
+import type { SendFileOptions } from '../options.js';
 import type { Installed } from '../kernel/install.js';
 import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
 import { ContentType } from '../tls/constants.js';
 import { Closing } from './closing.js';
 import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
+import type { OpenFile } from './file-source.js';
+import { FileTransfer, type TransferSink } from './file-transfer.js';
 import { Receiver } from './receiver.js';
+import type { FileCarrier, FileRequest } from './send-file.js';
 
 const { EBADMSG, EINVAL, EMSGSIZE } = constants.errno;
 
@@ -24,18 +28,23 @@ export interface KernelPathOwner extends PathOwner {
     shutdown(callback: WriteCallback): void;
     /** Lets nothing wait for an acknowledgement (Nagle) any more. */
     setNoDelay(): void;
-    /** Plaintext bytes written so far. */
+    fd(): number;
+    /** Plaintext bytes written so far, files aside. */
     bytesWritten(): number;
   };
 }
 
-export class KernelPath implements DataPath {
+export class KernelPath implements DataPath, FileCarrier {
   readonly #channel: Channel;
   readonly #installed: Installed;
   readonly #owner: KernelPathOwner;
   readonly #receiver: Receiver;
   readonly #control: ControlRecords;
   #alertBytes = 0;
+  #fileBytes = 0;
+  #file: FileRequest | null = null;
+  #transfer: FileTransfer | null = null;
+  #zeroCopy = false;
   #closing: Closing | null = null;
   #receiving = false;
 
@@ -70,7 +79,10 @@ export class KernelPath implements DataPath {
   }
 
   ready(events: number): void {
-    if (events & Ready.WRITE) this.#closing?.advance();
+    if (events & Ready.WRITE) {
+      this.#closing?.advance();
+      this.#transfer?.writable();
+    }
     if (events & ~Ready.WRITE) this.#receiver.ready();
   }
 
@@ -82,11 +94,61 @@ export class KernelPath implements DataPath {
     this.#owner.handle.writev(chunks, callback);
   }
 
+  /** Whether `TLS_TX_ZEROCOPY_RO` is set. */
+  get zeroCopy(): boolean {
+    return this.#zeroCopy;
+  }
+
+  sendFile(request: FileRequest, callback: WriteCallback): void {
+    this.#file = request;
+    this.#wait();
+    request.run(this, (error) => {
+      this.#file = null;
+      this.#transfer = null;
+      this.#wait();
+      callback(error);
+    });
+  }
+
+  writeText(text: string, callback: WriteCallback): void {
+    this.#owner.handle.write(text, 'latin1', callback);
+  }
+
+  send(file: OpenFile, { chunkSize, immutable }: SendFileOptions, sink: TransferSink) {
+    const binding = loadBinding();
+    if (binding instanceof Error) throw binding;
+    if (immutable !== this.#zeroCopy && this.#channel.setZeroCopy(immutable ? 1 : 0) === 0) {
+      this.#zeroCopy = immutable;
+    }
+    this.#transfer = new FileTransfer(binding, this.#owner.handle.fd(), file, chunkSize, {
+      progress: (bytes) => {
+        this.#fileBytes += bytes;
+        this.#owner.fileProgress(bytes);
+        sink.progress(bytes);
+      },
+      done: sink.done,
+    });
+    return this.#transfer;
+  }
+
+  reset(error: Error): void {
+    this.#owner.reset(error);
+  }
+
+  /**
+   * Runs `action` when no chunk of a file is in the thread pool: what sends records of its own accord and
+   * must not be overtaken, such as a change of keys.
+   */
+  betweenChunks(action: () => void): void {
+    if (this.#transfer === null) action();
+    else this.#transfer.betweenChunks(action);
+  }
+
   finish(callback: WriteCallback): void {
     this.#closing = new Closing(
       this.#channel,
       this.#installed,
-      () => this.#owner.handle.bytesWritten() + this.#alertBytes,
+      () => this.#owner.handle.bytesWritten() + this.#alertBytes + this.#fileBytes,
       (error) => {
         this.#closing = null;
         this.#wait();
@@ -98,14 +160,15 @@ export class KernelPath implements DataPath {
     this.#closing.advance();
   }
 
-  /** The event loop lives on for data to come, and for an end that is not yet with TCP. */
+  /** The event loop lives on for data to come, for an end that is not yet with TCP, and for a file. */
   #wait(): void {
-    this.#owner.waiting(this.#receiving || this.#closing !== null);
+    this.#owner.waiting(this.#receiving || this.#closing !== null || this.#file !== null);
   }
 
-  close(): void {
+  close(error: Error | null): void {
     this.#receiver.stop();
     this.#closing?.cancel();
+    this.#file?.interrupt(error);
   }
 
   #act(verdict: Verdict): void {

@@ -66,6 +66,12 @@ export function kernelState(channel: Channel, negotiated: Negotiated): OffloadSt
   });
 }
 
+/** Whether the kernel was told that it may; only a network card makes use of it. */
+export function withZeroCopy(state: OffloadState, allowed: boolean): OffloadState {
+  const zeroCopy = allowed && state.tx === 'device';
+  return zeroCopy === state.zeroCopy ? state : Object.freeze({ ...state, zeroCopy });
+}
+
 /** `TLS_CONF_*` of `<linux/tls.h>`. */
 function medium(conf: number): OffloadMedium {
   return conf === 2 ? 'software' : conf === 3 ? 'device' : 'kernel';

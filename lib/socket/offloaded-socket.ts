@@ -22,11 +22,19 @@ import { install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
 import { ulpRefusal } from '../kernel/probe.js';
 import * as node from '../node-private.js';
-import type { OffloadMode } from '../options.js';
+import { type OffloadMode, type SendFileInit, parseSendFile } from '../options.js';
 import type { Chunk, DataPath, WriteCallback } from './data-path.js';
+import type { FileSource } from './file-source.js';
 import { KernelPath, type KernelPathOwner } from './kernel-path.js';
-import { type OffloadState, kernelState, pendingState, refusedState } from './offload-state.js';
+import {
+  type OffloadState,
+  kernelState,
+  pendingState,
+  refusedState,
+  withZeroCopy,
+} from './offload-state.js';
 import { discardReceived } from './receiver.js';
+import { FileRequest, fileRequest, queueFile, writeInOrder } from './send-file.js';
 import { UserSpacePath } from './user-space-path.js';
 
 /** The most that may follow the record at which a handshake fails, for its alert to get through. */
@@ -87,6 +95,7 @@ export class OffloadedSocket extends Socket {
   #halted = false;
   #undelivered: Buffer | null = null;
   #received = 0;
+  #fileBytes = 0;
   #waiting = true;
   #referenced = true;
   #readWanted = false;
@@ -105,6 +114,10 @@ export class OffloadedSocket extends Socket {
     if (server !== undefined) this.server = server;
     // Accessors of the prototype in Node, properties in its types.
     Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
+    Object.defineProperty(this, 'bytesWritten', {
+      configurable: true,
+      get: () => node.bytesWritten(this) + this.#fileBytes,
+    });
     node.setConnecting(this, true);
   }
 
@@ -120,6 +133,9 @@ export class OffloadedSocket extends Socket {
   get offload(): OffloadState {
     if (this.#offload === pendingState && this.#path instanceof KernelPath) {
       this.#offload = kernelState(this.#channel!, this.#negotiated!);
+    }
+    if (this.#path instanceof KernelPath) {
+      this.#offload = withZeroCopy(this.#offload, this.#path.zeroCopy);
     }
     return this.#offload;
   }
@@ -140,6 +156,20 @@ export class OffloadedSocket extends Socket {
     if (detailed) return certificate;
     const { issuerCertificate: _, ...plain } = certificate as DetailedPeerCertificate;
     return plain;
+  }
+
+  /**
+   * Sends a file, or a part of it, from the page cache to the wire (`sendfile(2)`): in its place between
+   * the `write`s before and after it, off the event loop, with the idle timeout refreshed while it gets on.
+   * What the file has when it is opened is what is promised to the peer: bytes appended later are not sent,
+   * and if it loses some the connection is reset.
+   *
+   * @returns The number of bytes sent, when the kernel has taken them all. Rejects with what
+   * `docs/errors.md` has under "Files"; the connection goes on if nothing of the file was sent by then.
+   * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong source or option; `EBADF` for a closed fd.
+   */
+  sendFile(source: FileSource, options?: SendFileInit): Promise<number> {
+    return queueFile(this, new FileRequest(source, parseSendFile(options)));
   }
 
   isSessionReused(): boolean {
@@ -317,6 +347,7 @@ export class OffloadedSocket extends Socket {
       shutdown: (callback) =>
         tcp() === undefined ? super._final(callback) : tcp()!._final(callback),
       setNoDelay: () => void super.setNoDelay(true),
+      fd: () => node.handleOf(this)?.fd ?? -1,
       bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
     };
   }
@@ -391,6 +422,11 @@ export class OffloadedSocket extends Socket {
         this.#waiting = waits;
         this.#updateReference();
       },
+      reset: (error: Error) => node.resetWith(this, error),
+      fileProgress: (bytes: number) => {
+        this.#fileBytes += bytes;
+        node.touchTimeout(this);
+      },
     };
   }
 
@@ -452,11 +488,16 @@ export class OffloadedSocket extends Socket {
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#whenSecured((path) => path.write(chunk, encoding, callback), callback);
+    const file = fileRequest(chunk);
+    this.#whenSecured(
+      (path) =>
+        file === undefined ? path.write(chunk, encoding, callback) : path.sendFile(file, callback),
+      callback,
+    );
   }
 
   override _writev(chunks: Chunk[], callback: WriteCallback): void {
-    this.#whenSecured((path) => path.writev(chunks, callback), callback);
+    this.#whenSecured((path) => writeInOrder(path, chunks, callback), callback);
   }
 
   override _final(callback: WriteCallback): void {

@@ -5,12 +5,18 @@
  */
 import type { TLSSocket } from 'node:tls';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
+import type { SendFileOptions } from '../options.js';
+import type { OpenFile } from './file-source.js';
+import { FileStreaming } from './file-streaming.js';
+import type { TransferSink } from './file-transfer.js';
+import type { FileRequest } from './send-file.js';
 
 export class UserSpacePath implements DataPath {
   readonly #tls: TLSSocket;
   readonly #owner: PathOwner;
   #reading = true;
   #writing = 0;
+  #file: FileRequest | null = null;
 
   constructor(tls: TLSSocket, owner: PathOwner) {
     this.#tls = tls;
@@ -50,6 +56,26 @@ export class UserSpacePath implements DataPath {
     this.#tls.uncork();
   }
 
+  sendFile(request: FileRequest, callback: WriteCallback): void {
+    this.#file = request;
+    const carrier = {
+      writeText: (text: string, done: WriteCallback) => void this.#tls.write(text, 'latin1', done),
+      send: (file: OpenFile, _: SendFileOptions, { progress, done }: TransferSink) =>
+        new FileStreaming(file, (piece, next) => void this.#tls.write(piece, next), {
+          progress: (bytes) => {
+            this.#owner.fileProgress(bytes);
+            progress(bytes);
+          },
+          done,
+        }),
+      reset: (error: Error) => this.#owner.reset(error),
+    };
+    request.run(carrier, (error) => {
+      this.#file = null;
+      callback(error);
+    });
+  }
+
   finish(callback: WriteCallback): void {
     // The transport's own end, below node:tls's close_notify, shuts the TCP connection down.
     const ended = this.#written(callback);
@@ -73,6 +99,7 @@ export class UserSpacePath implements DataPath {
   }
 
   close(error: Error | null): void {
+    this.#file?.interrupt(error);
     this.#tls.destroy(error ?? undefined);
   }
 }

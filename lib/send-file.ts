@@ -1,0 +1,89 @@
+/** `sendFile`: one call for every target, `sendfile(2)` where that can be. */
+import { OutgoingMessage, ServerResponse } from 'node:http';
+import type { Duplex, Writable } from 'node:stream';
+import { invalidArgument } from './errors.js';
+import { type SendFileInit, type SendFileOptions, parseSendFile } from './options.js';
+import type { WriteCallback } from './socket/data-path.js';
+import type { FileSource, OpenFile } from './socket/file-source.js';
+import { FileStreaming } from './socket/file-streaming.js';
+import type { TransferSink } from './socket/file-transfer.js';
+import { OffloadedSocket } from './socket/offloaded-socket.js';
+import { takesFiles } from './socket/plain-socket.js';
+import { FileRequest, queueFile } from './socket/send-file.js';
+
+/**
+ * Sends a file, or a part of it, as a `write` of its content would, without the content passing through
+ * JavaScript wherever the kernel can bring it to the wire by itself:
+ *
+ * - an `OffloadedSocket`, a plain `net.Socket`: in its place between the `write`s before and after it;
+ * - an `http.ServerResponse` on one of them, also behind pipelined responses: as a part of the body, one
+ *   chunk of it unless `Content-Length` was set. The file is opened first; the headers are not sent before
+ *   it is there. Wait for the promise before the next `write` or `end`;
+ * - any other `Writable`, http2's responses and node:tls's sockets included: read and written piece by
+ *   piece. Write nothing else until it is done.
+ *
+ * The target is not ended.
+ *
+ * @returns The number of bytes sent. Rejects with what `docs/errors.md` has under "Files"; the target is
+ * destroyed if it got a part of the file only.
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong argument; `EBADF` for a closed fd.
+ */
+export function sendFile(
+  target: Writable,
+  source: FileSource,
+  options?: SendFileInit,
+): Promise<number> {
+  if (target instanceof OffloadedSocket) return target.sendFile(source, options);
+  const writes = (target as unknown as Partial<Writable> | null)?.write;
+  if (typeof writes !== 'function') throw invalidArgument('target', 'must be a Writable', target);
+  const request = new FileRequest(source, parseSendFile(options));
+  if (target instanceof ServerResponse) {
+    const response = target as ServerResponse;
+    return writesItself(response) ? respond(response, request) : stream(response, request);
+  }
+  if (takesFiles(target as Duplex)) return queueFile(target, request);
+  return stream(target, request);
+}
+
+/** Whether nothing stands between the response and its connection, such as compression would. */
+function writesItself(response: ServerResponse): boolean {
+  const { prototype } = OutgoingMessage;
+  if (response.write !== prototype.write || response.strictContentLength) return false;
+  const { socket } = response.req;
+  return socket instanceof OffloadedSocket || takesFiles(socket);
+}
+
+/** The marker goes the way of every piece of the body, and waits with it for its place on the wire. */
+function respond(response: ServerResponse, request: FileRequest): Promise<number> {
+  const closed = (): void => request.interrupt(response.req.socket.errored);
+  response.once('close', closed);
+  request.chunked = () => response.chunkedEncoding;
+  request.opened.then(
+    () => {
+      if (response.destroyed) closed();
+      else void queueFile(response, request);
+    },
+    // What `sent` says too.
+    () => undefined,
+  );
+  return request.sent.finally(() => response.off('close', closed));
+}
+
+async function stream(target: Writable, request: FileRequest): Promise<number> {
+  const closed = (): void => request.interrupt(target.errored);
+  const failed = (error: Error): void => request.interrupt(error);
+  target.once('close', closed).once('error', failed);
+  const carrier = {
+    writeText: (text: string, callback: WriteCallback) => void target.write(text, callback),
+    send: (file: OpenFile, _: SendFileOptions, sink: TransferSink) =>
+      new FileStreaming(file, (piece, next) => void target.write(piece, next), sink),
+    reset: (error: Error) => void target.destroy(error),
+  };
+  if (target.destroyed) closed();
+  else request.run(carrier, () => undefined);
+  try {
+    return await request.sent;
+  } finally {
+    target.off('close', closed).off('error', failed);
+  }
+}

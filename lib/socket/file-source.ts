@@ -1,0 +1,126 @@
+/**
+ * A file to be sent, opened: whatever it was given as, it is a descriptor of our own from here on, so
+ * that nobody can close it, or have its number name another file, while it is being sent.
+ */
+import { type Stats, close, constants, fstat, open } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { KtlsError, errnoError, invalidArgument } from '../errors.js';
+import { loadBinding } from '../kernel/binding.js';
+import type { SendFileRange } from '../options.js';
+
+/** What `fs.ReadStream` has. */
+export interface ReadStreamLike {
+  readonly path?: string | Buffer | null | undefined;
+  readonly fd?: number | null | undefined;
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
+  readonly bytesRead?: number | undefined;
+  destroy(): unknown;
+}
+
+/**
+ * A path, a file descriptor, a `FileHandle`, or an `fs.ReadStream` that nobody has read from: its range
+ * is taken over, and the stream itself destroyed.
+ */
+export type FileSource = string | Buffer | URL | number | FileHandle | ReadStreamLike;
+
+/** The part of a file that is promised to the peer. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly start: number;
+  readonly length: number;
+  close(): void;
+}
+
+/** A path, or a descriptor that is ours. */
+interface Located {
+  path?: string | Buffer | URL;
+  fd?: number;
+  range: SendFileRange;
+}
+
+/**
+ * Opens a file and settles which of its bytes are meant: those that it has now. What is appended later is
+ * not sent.
+ *
+ * @returns Rejects with `ERR_KTLS_NOT_A_FILE`, `ERR_KTLS_FILE_RANGE`, or the error of `open` or `fstat`.
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `source`; what `fcntl` says of a wrong fd.
+ */
+export function openFile(source: FileSource, range: SendFileRange): Promise<OpenFile> {
+  const located = locate(source, range);
+  return openLocated(located);
+}
+
+function locate(source: unknown, range: SendFileRange): Located {
+  if (typeof source === 'string' || source instanceof URL || Buffer.isBuffer(source)) {
+    return { path: source, range };
+  }
+  if (typeof source === 'number') return { fd: duplicate(source), range };
+  if (typeof source === 'object' && source !== null) {
+    const { path, fd, start, end, bytesRead, destroy } = source as Partial<ReadStreamLike>;
+    if (typeof destroy !== 'function') {
+      if (typeof fd === 'number') return { fd: duplicate(fd), range };
+    } else if (typeof fd === 'number' || (path !== undefined && path !== null)) {
+      if (bytesRead) throw invalidArgument('source', 'must not have been read from', 'a stream');
+      const whole = end === undefined || end === Infinity;
+      const own = { start: range.start || (start ?? 0), end: range.end ?? (whole ? null : end) };
+      // Before the stream is destroyed, and its descriptor with it.
+      const located =
+        typeof fd === 'number' ? { fd: duplicate(fd), range: own } : { path: path!, range: own };
+      (source as ReadStreamLike).destroy();
+      return located;
+    }
+  }
+  throw invalidArgument('source', 'must be a path, an fd, a FileHandle or a ReadStream', source);
+}
+
+function duplicate(fd: number): number {
+  const binding = loadBinding();
+  // Where there is no addon the application must keep its descriptor open, as with node:fs.
+  if (binding instanceof Error) return fd;
+  const result = binding.duplicate(fd);
+  if (result < 0) throw errnoError(result, 'fcntl');
+  return result;
+}
+
+async function openLocated({ path, fd: given, range }: Located): Promise<OpenFile> {
+  const borrowed = given !== undefined && loadBinding() instanceof Error;
+  // O_NONBLOCK: a FIFO without a writer must not hold a thread of the pool.
+  const fd =
+    given ??
+    (await new Promise<number>((resolve, reject) => {
+      open(path!, constants.O_RDONLY | constants.O_NONBLOCK, (error, opened) => {
+        if (error === null) resolve(opened);
+        else reject(error);
+      });
+    }));
+  const release = (): void => {
+    // What close(2) says of a file that was only read helps nobody.
+    if (!borrowed) close(fd, () => undefined);
+  };
+  try {
+    const stats = await new Promise<Stats>((resolve, reject) => {
+      fstat(fd, (error, found) => {
+        if (error === null) resolve(found);
+        else reject(error);
+      });
+    });
+    if (!stats.isFile()) throw new KtlsError('ERR_KTLS_NOT_A_FILE', kindOf(stats));
+    const { start } = range;
+    if (start > stats.size) {
+      throw new KtlsError('ERR_KTLS_FILE_RANGE', `${start} of ${stats.size} bytes`);
+    }
+    const end = Math.min(range.end === null ? Infinity : range.end + 1, stats.size);
+    return { fd, start, length: Math.max(0, end - start), close: release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'it is a directory';
+  if (stats.isFIFO()) return 'it is a FIFO';
+  if (stats.isSocket()) return 'it is a socket';
+  return 'it is a device';
+}

@@ -1,0 +1,197 @@
+/**
+ * Files among the writes of a stream. A file that is to be sent stands in the Writable's queue as a
+ * marker, a Buffer of no length that only this file knows the meaning of: so it keeps its place between
+ * the `write`s before and after it, in a socket's own queue, and in that of an HTTP response that waits
+ * for those before it in the pipeline.
+ */
+import type { Writable } from 'node:stream';
+import { KtlsError } from '../errors.js';
+import type { SendFileOptions } from '../options.js';
+import type { Chunk, WriteCallback } from './data-path.js';
+import { type FileSource, type OpenFile, openFile } from './file-source.js';
+import type { Transfer, TransferSink } from './file-transfer.js';
+
+/** Who brings files to a peer, one at a time. */
+export interface FileCarrier {
+  writeText(text: string, callback: WriteCallback): void;
+  send(file: OpenFile, options: SendFileOptions, sink: TransferSink): Transfer;
+  /** Ends the connection in a way that the peer cannot take for the end of the data. */
+  reset(error: Error): void;
+}
+
+const requests = new WeakMap<Uint8Array, FileRequest>();
+
+/** The file that a chunk stands for. */
+export function fileRequest(chunk: Buffer | string): FileRequest | undefined {
+  return chunk.length === 0 && typeof chunk !== 'string' ? requests.get(chunk) : undefined;
+}
+
+export class FileRequest {
+  /** To be written in the file's place. */
+  readonly marker = Buffer.alloc(0);
+  /** The number of bytes sent. */
+  readonly sent: Promise<number>;
+  /** The file is there; rejects if it is not. */
+  readonly opened: Promise<OpenFile>;
+  /** Whether the body of the HTTP message that it is a part of is chunked; asked when its turn comes. */
+  chunked: () => boolean = () => false;
+
+  readonly #options: SendFileOptions;
+  #resolve!: (bytes: number) => void;
+  #reject!: (error: Error) => void;
+  #bytes = 0;
+  #begun = false;
+  #over = false;
+  #carrier: FileCarrier | null = null;
+  #callback: WriteCallback | null = null;
+  #transfer: Transfer | null = null;
+
+  /** @throws what `openFile` throws. */
+  constructor(source: FileSource, options: SendFileOptions) {
+    const { signal } = options;
+    this.#options = options;
+    requests.set(this.marker, this);
+    this.sent = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.opened = signal?.aborted ? Promise.reject(abortError(signal)) : openFile(source, options);
+    this.opened.catch((error: unknown) => this.#fail(error as Error));
+    if (!this.#over) signal?.addEventListener('abort', this.#aborted);
+  }
+
+  /** Its turn has come. `callback` goes to the stream: an error there is the end of the stream. */
+  run(carrier: FileCarrier, callback: WriteCallback): void {
+    if (this.#over) {
+      callback(null);
+      return;
+    }
+    this.#carrier = carrier;
+    this.#callback = callback;
+    this.opened.then(
+      (file) => {
+        if (!this.#over) this.#send(file);
+      },
+      // Said by the listener of the constructor, which came first.
+      () => undefined,
+    );
+  }
+
+  /** The stream is over before the file was; `null` if there was no error. */
+  interrupt(error: Error | null): void {
+    this.#carrier = null;
+    this.#begun = true;
+    this.#fail(error ?? new KtlsError('ERR_KTLS_SEND_INTERRUPTED', `after ${this.#bytes} bytes`));
+  }
+
+  /** The stream is done with the marker; without its turn if the message has no body to send. */
+  passed(): void {
+    if (this.#settle()) this.#resolve(this.#bytes);
+  }
+
+  // Not by way of `passed`: a stream calls back for a whole batch of writes at once.
+  #succeed(): void {
+    this.passed();
+    this.#callback?.(null);
+  }
+
+  #send(file: OpenFile): void {
+    if (file.length === 0) {
+      this.#succeed();
+      return;
+    }
+    this.#begun = true;
+    const step =
+      (next: () => void): WriteCallback =>
+      (error) => {
+        if (this.#over) return;
+        if (error) this.#fail(error);
+        else next();
+      };
+    const chunked = this.chunked();
+    const finish = (): void => this.#succeed();
+    const transfer = (): void => this.#transmit(file, step(chunked ? close : finish));
+    const close = (): void => this.#carrier!.writeText('\r\n', step(finish));
+    // RFC 9112 section 7.1: one chunk.
+    if (chunked) this.#carrier!.writeText(`${file.length.toString(16)}\r\n`, step(transfer));
+    else transfer();
+  }
+
+  #transmit(file: OpenFile, done: WriteCallback): void {
+    try {
+      this.#transfer = this.#carrier!.send(file, this.#options, {
+        progress: (bytes) => (this.#bytes += bytes),
+        done,
+      });
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  readonly #aborted = (): void => this.#fail(abortError(this.#options.signal!));
+
+  #fail(error: Error): void {
+    if (!this.#settle()) return;
+    this.#reject(error);
+    // A peer that got a part of it must not wait for the rest, nor take what comes next for it.
+    if (this.#begun) this.#carrier?.reset(error);
+    this.#callback?.(this.#begun ? error : null);
+  }
+
+  /** Lets go of everything, once. */
+  #settle(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#transfer?.cancel();
+    this.#options.signal?.removeEventListener('abort', this.#aborted);
+    this.opened.then(
+      (file) => file.close(),
+      () => undefined,
+    );
+    return true;
+  }
+}
+
+/** As Node's own, which it does not export. */
+function abortError(signal: AbortSignal): Error {
+  const error = new Error('The operation was aborted', { cause: signal.reason });
+  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
+}
+
+/** Puts a file behind what was written so far. The stream must know what a marker is. */
+export function queueFile(stream: Writable, request: FileRequest): Promise<number> {
+  stream.write(request.marker, (error) => {
+    if (error) request.interrupt(error);
+    else request.passed();
+  });
+  return request.sent;
+}
+
+/** Where writes and files go to in turn. */
+export interface FileWriter {
+  writev(chunks: Chunk[], callback: WriteCallback): void;
+  sendFile(request: FileRequest, callback: WriteCallback): void;
+}
+
+/** A batch of writes with files between them. */
+export function writeInOrder(writer: FileWriter, chunks: Chunk[], callback: WriteCallback): void {
+  const at = chunks.findIndex(({ chunk }) => fileRequest(chunk) !== undefined);
+  if (at < 0) {
+    writer.writev(chunks, callback);
+    return;
+  }
+  const then =
+    (next: () => void): WriteCallback =>
+    (error) => {
+      if (error) callback(error);
+      else next();
+    };
+  const rest = chunks.slice(at + 1);
+  const send = (): void =>
+    writer.sendFile(
+      fileRequest(chunks[at]!.chunk)!,
+      rest.length === 0 ? callback : then(() => writeInOrder(writer, rest, callback)),
+    );
+  if (at === 0) send();
+  else writer.writev(chunks.slice(0, at), then(send));
+}

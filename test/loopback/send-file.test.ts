@@ -1,0 +1,178 @@
+/** `sendFile` where there is no kernel TLS: plain sockets, plain HTTP, and whatever else is a Writable. */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { truncateSync } from 'node:fs';
+import * as http from 'node:http';
+import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { afterAll, expect, it } from 'vitest';
+import { sendFile } from '../../lib/index.js';
+import { connectPair, readExactly } from '../support/connection.js';
+import { Scratch } from '../support/scratch.js';
+
+const scratch = new Scratch();
+afterAll(() => scratch.remove());
+const content = randomBytes(3_000_000);
+const file = scratch.write('file', content);
+
+async function plainPair(): Promise<{ socket: Socket; peer: Socket }> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [socket] = await accepted;
+  server.close();
+  return { socket, peer };
+}
+
+it('keeps a file’s place among the writes of a plain socket', async () => {
+  const { socket, peer } = await plainPair();
+  const received = buffer(peer);
+  socket.write('before ');
+  const first = sendFile(socket, file, { start: 1, end: 2_000_000 });
+  socket.write(' between ');
+  const second = sendFile(socket, file);
+  socket.end(' after');
+  const expected = Buffer.concat([
+    Buffer.from('before '),
+    content.subarray(1, 2_000_001),
+    Buffer.from(' between '),
+    content,
+    Buffer.from(' after'),
+  ]);
+  expect((await received).equals(expected)).toBe(true);
+  expect(await Promise.all([first, second])).toEqual([2_000_000, content.length]);
+  expect(socket.bytesWritten).toBe(expected.length);
+});
+
+it('sends to a socket that is still connecting', async () => {
+  const server = createServer((accepted) => void accepted.pipe(accepted));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  expect(await sendFile(socket, file, { end: 99 })).toBe(100);
+  expect((await readExactly(socket, 100)).equals(content.subarray(0, 100))).toBe(true);
+  socket.destroy();
+  server.close();
+});
+
+it('waits for a slow reader of a plain socket', async () => {
+  const path = scratch.write('large', '');
+  truncateSync(path, 64 * 2 ** 20);
+  const { socket, peer } = await plainPair();
+  peer.pause();
+  const sent = sendFile(socket, path);
+  while (socket.bytesWritten === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  let received = 0;
+  peer.on('data', (chunk: Buffer) => (received += chunk.length));
+  peer.resume();
+  expect(await sent).toBe(64 * 2 ** 20);
+  socket.end();
+  await once(peer, 'end');
+  expect(received).toBe(64 * 2 ** 20);
+});
+
+it('rejects when a plain socket is destroyed', async () => {
+  const path = scratch.write('destroyed', '');
+  truncateSync(path, 2 ** 30);
+  const { socket, peer } = await plainPair();
+  peer.on('error', () => undefined);
+  const sent = sendFile(socket, path);
+  sent.catch(() => undefined);
+  while (socket.bytesWritten === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  socket.destroy();
+  await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+  peer.destroy();
+});
+
+for (const length of [true, false]) {
+  it(`is a body over plain HTTP, ${length ? 'with Content-Length' : 'in chunks'}`, async () => {
+    const server = http.createServer((_request, response) => {
+      if (length) response.setHeader('content-length', content.length);
+      void sendFile(response, file).then(() => response.end());
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const answers = await Promise.all(
+      [1, 2].map(async () =>
+        Buffer.from(await (await fetch(`http://127.0.0.1:${port}`)).arrayBuffer()),
+      ),
+    );
+    for (const answer of answers) expect(answer.equals(content)).toBe(true);
+    const head = await fetch(`http://127.0.0.1:${port}`, { method: 'HEAD' });
+    expect(head.status).toBe(200);
+    server.close();
+    server.closeAllConnections();
+  });
+}
+
+it('goes through a response’s own write where that was replaced', async () => {
+  const server = http.createServer((_request, response) => {
+    const write = response.write.bind(response) as (chunk: Buffer, done: () => void) => boolean;
+    response.write = ((chunk: Buffer, done: () => void) =>
+      write(Buffer.from(chunk).fill('x'), done)) as typeof response.write;
+    void sendFile(response, file, { end: 9 }).then(() => response.end());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('xxxxxxxxxx');
+  server.close();
+  server.closeAllConnections();
+});
+
+it('leaves the answer to the application when there is no such file', async () => {
+  const server = http.createServer((_request, response) => {
+    sendFile(response, scratch.path('absent')).catch((error: unknown) => {
+      response.writeHead(404).end((error as NodeJS.ErrnoException).code);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  expect([answer.status, await answer.text()]).toEqual([404, 'ENOENT']);
+  server.close();
+  server.closeAllConnections();
+});
+
+it('streams to node:tls and to any Writable', async () => {
+  const through = new PassThrough();
+  const received = buffer(through);
+  expect(await sendFile(through, file, { start: 5 })).toBe(content.length - 5);
+  through.end();
+  expect((await received).equals(content.subarray(5))).toBe(true);
+
+  await using pair = await connectPair({ server: 'node', client: 'node' });
+  const sent = sendFile(pair.server, file);
+  expect((await readExactly(pair.client, content.length)).equals(content)).toBe(true);
+  expect(await sent).toBe(content.length);
+});
+
+it('rejects when a Writable is destroyed', async () => {
+  const through = new PassThrough();
+  const sent = sendFile(through, file);
+  sent.catch(() => undefined);
+  setImmediate(() => void through.destroy());
+  await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+});
+
+it.each([
+  ['start', { start: -1 }],
+  ['end', { start: 5, end: 4 }],
+  ['highWaterMark', { highWaterMark: 0 }],
+  ['immutable', { immutable: 1 as unknown as boolean }],
+  ['signal', { signal: {} as AbortSignal }],
+])('throws for a wrong %s', (_name, options) => {
+  expect(() => sendFile(new PassThrough(), file, options)).toThrow(
+    expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
+  );
+});
+
+it('throws for a wrong target or source', () => {
+  const code = expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error;
+  expect(() => sendFile({} as PassThrough, file)).toThrow(code);
+  expect(() => sendFile(new PassThrough(), {} as unknown as string)).toThrow(code);
+});
