@@ -4,7 +4,7 @@ import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
 import { KtlsError } from './errors.js';
 import { kernelRefusal } from './kernel/probe.js';
-import { type OffloadOptions, parseMode } from './options.js';
+import { type OffloadOptions, parseMode, parseRekeyAfter } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
 /** The options of `tls.connect`, those it passes on to `net.connect` included, and ours. */
@@ -52,6 +52,7 @@ export function connect(
 export function connect(...args: unknown[]): ClientSocket {
   const { options, callback } = normalize(args);
   const mode = parseMode(options);
+  const rekeyAfter = parseRekeyAfter(options);
   const reason = refusalBefore(options, mode === 'off');
   if (reason !== null && mode !== 'require') {
     return decorate(tls.connect(options, callback), reason);
@@ -62,6 +63,7 @@ export function connect(...args: unknown[]): ClientSocket {
   const socket = new OffloadedSocket({
     key: internal,
     mode,
+    rekeyAfter,
     onread,
     socket: definedOnly({
       allowHalfOpen,

@@ -29,6 +29,10 @@ export const messages = {
   ERR_KTLS_UNEXPECTED_RECORD: 'The peer sent a record or message that does not belong here',
   ERR_KTLS_RECORD_FLOOD: 'The peer sent too many records that carry no data',
   ERR_KTLS_KEY_UPDATE: 'The peer changed its keys, which this kernel cannot follow',
+  ERR_KTLS_REKEY: 'The kernel refused our next key after the peer was told of it',
+  // A request that cannot be met; the connection goes on.
+  ERR_KTLS_NO_REKEY: 'The keys of this connection cannot be changed',
+  ERR_KTLS_RENEGOTIATION: 'Kernel TLS does not renegotiate',
   // Misuse.
   ERR_KTLS_ALREADY_OFFLOADED: 'This server is offloaded already',
   ERR_KTLS_NOT_A_TLS_SERVER:
@@ -68,4 +72,20 @@ export function invalidArgument(name: string, expected: string, actual: unknown)
   return Object.assign(new TypeError(`The ${name} ${expected}. Received ${shown}`), {
     code: 'ERR_INVALID_ARG_VALUE',
   });
+}
+
+/** An error as Node itself would make it. */
+export function nodeError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+export function invalidType(name: string, expected: string, actual: unknown): TypeError {
+  const shown = actual === null ? 'null' : `type ${typeof actual}`;
+  const message = `The "${name}" argument must be ${expected}. Received ${shown}`;
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+export function outOfRange(name: string, expected: string, actual: number): RangeError {
+  const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${actual}`;
+  return Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' });
 }

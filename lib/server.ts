@@ -7,7 +7,7 @@ import { KtlsError } from './errors.js';
 import { type Channel, loadBinding } from './kernel/binding.js';
 import { kernelRefusal, ulpRefusal } from './kernel/probe.js';
 import * as node from './node-private.js';
-import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { type OffloadMode, type OffloadOptions, parseMode, parseRekeyAfter } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
 const offloaded = new WeakSet<tls.Server>();
@@ -28,6 +28,7 @@ export function createServer(
 ): tls.Server {
   if (typeof options === 'function') return offload(tls.createServer(options));
   parseMode(options);
+  parseRekeyAfter(options);
   return offload(tls.createServer(options ?? {}, listener), options);
 }
 
@@ -45,11 +46,12 @@ export function createServer(
  */
 export function offload<T extends tls.Server>(server: T, options?: OffloadOptions): T {
   const mode = parseMode(options);
+  const rekeyAfter = parseRekeyAfter(options);
   if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   if (offloaded.has(server)) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
   offloaded.add(server);
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, mode);
+    accept(server, original!, raw, { mode, rekeyAfter });
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   return server;
@@ -59,11 +61,12 @@ function accept(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  mode: OffloadMode,
+  options: { mode: OffloadMode; rekeyAfter: number },
 ): void {
+  const { mode } = options;
   const claimed = claim(raw, mode);
   if (!(claimed instanceof KtlsError)) {
-    secure(server, listener, raw, mode, claimed);
+    secure(server, listener, raw, options, claimed);
     return;
   }
   publishRefusal({ socket: raw, reason: claimed });
@@ -104,13 +107,14 @@ function secure(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  mode: OffloadMode,
+  { mode, rekeyAfter }: { mode: OffloadMode; rekeyAfter: number },
   { handle, channel, onReady }: Claimed,
 ): void {
   node.claimReading(handle);
   const socket = new OffloadedSocket({
     key: internal,
     mode,
+    rekeyAfter,
     server,
     socket: { handle, manualStart: true, allowHalfOpen: raw.allowHalfOpen } as object,
     secured: () => {

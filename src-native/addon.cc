@@ -11,6 +11,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
+  exports.Set("probeRekey", Napi::Function::New<ktls::ProbeRekeyFromJs>(env, "probeRekey"));
   return exports;
 }
 

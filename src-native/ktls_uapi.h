@@ -34,6 +34,7 @@ inline constexpr auto kSiocOutq = TIOCOUTQ;
 // <linux/tls.h>: socket options
 inline constexpr int kTlsTx = 1;
 inline constexpr int kTlsRx = 2;
+inline constexpr int kTlsTxMaxPayloadLen = 5;
 
 // <linux/tls.h>: control message types
 inline constexpr int kTlsSetRecordType = 1;

@@ -20,6 +20,9 @@ struct ProbeResult {
 // Blocks for a fraction of a millisecond, and for about a quarter of a second at worst.
 ProbeResult Probe(uint16_t version, const CipherLayout& layout);
 
+// 0, or the negated errno of the first step that failed.
+int ProbeRekey(uint16_t version, const CipherLayout& layout);
+
 }  // namespace ktls
 
 #endif  // KTLS_SRC_NATIVE_PROBE_H_

@@ -2,12 +2,7 @@
  * What a handshake agreed on, taken from node:tls while its TLS object lives: afterwards most of its
  * getters answer null.
  */
-import type {
-  CipherNameAndProtocol,
-  DetailedPeerCertificate,
-  PeerCertificate,
-  TLSSocket,
-} from 'node:tls';
+import type { CipherNameAndProtocol, TLSSocket } from 'node:tls';
 
 export interface Negotiated {
   readonly protocol: string | null;
@@ -16,8 +11,6 @@ export interface Negotiated {
   readonly servername: string | false | null;
   readonly authorized: boolean;
   readonly authorizationError: Error;
-  readonly sessionReused: boolean;
-  readonly peerCertificate: PeerCertificate | DetailedPeerCertificate;
 }
 
 export function snapshot(tls: TLSSocket): Negotiated {
@@ -25,10 +18,8 @@ export function snapshot(tls: TLSSocket): Negotiated {
     protocol: tls.getProtocol(),
     cipher: tls.getCipher(),
     alpnProtocol: tls.alpnProtocol,
-    servername: (tls as TLSSocket & { servername: string | false | null }).servername,
+    servername: tls.servername,
     authorized: tls.authorized,
     authorizationError: tls.authorizationError,
-    sessionReused: tls.isSessionReused(),
-    peerCertificate: tls.getPeerCertificate(true),
   });
 }

@@ -15,6 +15,8 @@ export interface DataPath {
   pause(): void;
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
   writev(chunks: Chunk[], callback: WriteCallback): void;
+  /** Limits the plaintext of each record; `false` if that cannot be. */
+  setMaxFragment(bytes: number): boolean;
   /** Ends the writing side, close_notify included, with nothing lost. */
   finish(callback: WriteCallback): void;
   /** The socket is being destroyed; the handle is still open. */

@@ -40,6 +40,10 @@ export class UserSpacePath implements DataPath {
     this.#tls.uncork();
   }
 
+  setMaxFragment(bytes: number): boolean {
+    return this.#tls.setMaxSendFragment(bytes);
+  }
+
   finish(callback: WriteCallback): void {
     // The transport's own end, below node:tls's close_notify, shuts the TCP connection down.
     this.#tls.end(() => callback(null));
