@@ -15,21 +15,18 @@ export interface OffloadOptions {
 
 /** @throws TypeError `ERR_INVALID_ARG_VALUE` */
 export function parseMode(options: OffloadOptions | undefined): OffloadMode {
-  const mode: unknown = options?.mode ?? 'prefer';
-  if (mode === 'prefer' || mode === 'require' || mode === 'off') return mode;
-  throw invalidArgument("option 'mode'", "must be 'prefer', 'require' or 'off'", mode);
+  return checkMode("option 'mode'", options?.mode ?? 'prefer');
 }
 
 /** `KTLS=off|prefer|require`. @throws TypeError `ERR_INVALID_ARG_VALUE` */
 export function modeOfEnvironment(): OffloadMode {
   const { KTLS: mode = '' } = process.env;
-  if (mode === '') return 'prefer';
+  return checkMode("environment variable 'KTLS'", mode === '' ? 'prefer' : mode);
+}
+
+function checkMode(name: string, mode: unknown): OffloadMode {
   if (mode === 'prefer' || mode === 'require' || mode === 'off') return mode;
-  throw invalidArgument(
-    "environment variable 'KTLS'",
-    "must be 'prefer', 'require' or 'off'",
-    mode,
-  );
+  throw invalidArgument(name, "must be 'prefer', 'require' or 'off'", mode);
 }
 
 /** The part of a file that is meant. `end` is inclusive; `null`: to the end of the file. */

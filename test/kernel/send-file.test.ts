@@ -1,7 +1,7 @@
 /** Files under kernel TLS: every byte, in its place, and nothing that could be taken for the whole if it is not. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readdirSync, readlinkSync, truncateSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { type Pair, connectPair, digest, readExactly } from '../support/connecti
 import { curl } from '../support/curl.js';
 import { rawClient, rawRequest, readUntil, serve } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
+import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { scripted, versions } from '../support/scripted.js';
 
@@ -22,15 +23,6 @@ const file = scratch.write('file', content);
 const pair = (options: Parameters<typeof connectPair>[0] = {}): Promise<Pair> =>
   connectPair({ client: 'node', ...options });
 const ours = ({ server }: Pair): OffloadedSocket => server as OffloadedSocket;
-
-const openFiles = (path: string): number =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === path;
-    } catch {
-      return false;
-    }
-  }).length;
 
 const ciphers = [
   'TLS_AES_128_GCM_SHA256',

@@ -5,18 +5,25 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Closing takes a few turns of the loop, more of them on a slow machine. */
 const PATIENCE = 15_000;
 
-/** The sockets this process holds, by inode. */
-export function openSockets(): Set<string> {
-  const sockets = new Set<string>();
-  for (const fd of readdirSync('/proc/self/fd')) {
+/** What the fds of this process stand for, as `/proc/self/fd` has it. */
+function openFds(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
-      const target = readlinkSync(`/proc/self/fd/${fd}`);
-      if (target.startsWith('socket:')) sockets.add(target);
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
     } catch {
       // The directory's own fd, gone by now.
+      return [];
     }
-  }
-  return sockets;
+  });
+}
+
+/** How many fds this process has of a file. */
+export const openFiles = (path: string): number =>
+  openFds().filter((target) => target === path).length;
+
+/** The sockets this process holds, by inode. */
+export function openSockets(): Set<string> {
+  return new Set(openFds().filter((target) => target.startsWith('socket:')));
 }
 
 /** Waits until no socket is open that was not open before, and rejects if that does not happen. */

@@ -1,12 +1,13 @@
 /** The addon's FileSender over plain TCP: what it sends, what stops it, and that it owns what it uses. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, readlinkSync, truncateSync } from 'node:fs';
+import { closeSync, openSync, truncateSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import type { FileSender } from '../../lib/kernel/binding.js';
+import { openFiles } from '../support/leaks.js';
 import { fdOf, native, runAlone, tcpPair } from '../support/native.js';
 import { Scratch } from '../support/scratch.js';
 
@@ -64,15 +65,6 @@ async function received(peer: Socket, length: number): Promise<Buffer> {
   while (size < length) await once(peer, 'data');
   return Buffer.concat(chunks);
 }
-
-const openFiles = (path: string): number =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === path;
-    } catch {
-      return false;
-    }
-  }).length;
 
 test('sends a range of a file whose own fd is closed', async () => {
   await using scene = await sending();
