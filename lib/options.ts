@@ -41,6 +41,7 @@ export interface SendFileOptions extends SendFileRange {
   /** Bytes that one work item of the thread pool sends at most. */
   readonly chunkSize: number;
   readonly immutable: boolean;
+  readonly onProgress: ((bytes: number) => void) | undefined;
 }
 
 /** The options of `sendFile`. */
@@ -62,13 +63,16 @@ export interface SendFileInit {
    * (`TLS_TX_ZEROCOPY_RO`). If the file does change the peer gets records that do not authenticate.
    */
   immutable?: boolean | undefined;
+  /** Called now and then while the file is being sent, with the number of bytes sent so far. */
+  onProgress?: ((bytes: number) => void) | undefined;
 }
 
 const CHUNK_SIZE = 512 * 1024;
 
 /** @throws TypeError `ERR_INVALID_ARG_VALUE` */
 export function parseSendFile(init: SendFileInit = {}): SendFileOptions {
-  const { start = 0, end, signal, highWaterMark = CHUNK_SIZE, immutable = false } = init;
+  const { start = 0, end, signal, highWaterMark = CHUNK_SIZE } = init;
+  const { immutable = false, onProgress } = init;
   const position = (name: string, value: number, least: number): void => {
     if (!Number.isSafeInteger(value) || value < least) {
       throw invalidArgument(`option '${name}'`, `must be an integer of at least ${least}`, value);
@@ -84,6 +88,16 @@ export function parseSendFile(init: SendFileInit = {}): SendFileOptions {
   if (typeof (immutable as unknown) !== 'boolean') {
     throw invalidArgument("option 'immutable'", 'must be a boolean', immutable);
   }
+  if (onProgress !== undefined && typeof (onProgress as unknown) !== 'function') {
+    throw invalidArgument("option 'onProgress'", 'must be a function', onProgress);
+  }
   const last = end === undefined || end === Infinity ? null : end;
-  return Object.freeze({ start, end: last, signal, chunkSize: highWaterMark, immutable });
+  return Object.freeze({
+    start,
+    end: last,
+    signal,
+    chunkSize: highWaterMark,
+    immutable,
+    onProgress,
+  });
 }

@@ -120,7 +120,10 @@ export class FileRequest {
   #transmit(file: OpenFile, done: WriteCallback): void {
     try {
       this.#transfer = this.#carrier!.send(file, this.#options, {
-        progress: (bytes) => (this.#bytes += bytes),
+        progress: (bytes) => {
+          this.#bytes += bytes;
+          this.#options.onProgress?.(this.#bytes);
+        },
         done,
       });
     } catch (error) {

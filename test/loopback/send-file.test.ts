@@ -151,6 +151,20 @@ it('streams to node:tls and to any Writable', async () => {
   expect(await sent).toBe(content.length);
 });
 
+it('says how far it is', async () => {
+  const { socket, peer } = await plainPair();
+  peer.resume();
+  for (const target of [socket, new PassThrough().resume()]) {
+    const seen: number[] = [];
+    const options = { highWaterMark: 1_000_000, onProgress: (bytes: number) => seen.push(bytes) };
+    await sendFile(target, file, options);
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect(seen.at(-1)).toBe(content.length);
+  }
+  socket.destroy();
+});
+
 it('rejects when a Writable is destroyed', async () => {
   const through = new PassThrough();
   const sent = sendFile(through, file);
@@ -165,6 +179,7 @@ it.each([
   ['highWaterMark', { highWaterMark: 0 }],
   ['immutable', { immutable: 1 as unknown as boolean }],
   ['signal', { signal: {} as AbortSignal }],
+  ['onProgress', { onProgress: 'yes' as unknown as () => void }],
 ])('throws for a wrong %s', (_name, options) => {
   expect(() => sendFile(new PassThrough(), file, options)).toThrow(
     expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
