@@ -1,4 +1,5 @@
 /** An ES module that uses the declarations of the built package. Compiled, never run. */
+import http2 from 'node:http2';
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import ktls, {
@@ -16,6 +17,9 @@ import ktls, {
   probe,
   stats,
 } from 'ktls';
+import serveStatic, { type ServeStaticOptions, fastifyStatic } from 'ktls/serve-static';
+import express from 'express';
+import fastify from 'fastify';
 
 const mode: OffloadMode = 'require';
 const options: ConnectOptions = { host: 'localhost', port: 443, mode, ALPNProtocols: ['h2'] };
@@ -45,6 +49,14 @@ export function describeError(error: unknown): string {
   return error instanceof OffloadedSocket ? String(error.encrypted) : 'unknown';
 }
 
+const files: ServeStaticOptions = { precompressed: true, dotfiles: 'deny', maxAge: 1000 };
+https.createServer({}, serveStatic('public', files));
+http2.createSecureServer(serveStatic('public'));
+express().use('/files', serveStatic('public'));
+void fastify().register(fastifyStatic, { root: 'public', prefix: '/files', ...files });
+
+// @ts-expect-error -- there is no such option
+serveStatic('public', { dotFiles: 'allow' });
 // @ts-expect-error -- there is no such mode
 connect({ port: 443, mode: 'always' });
 // @ts-expect-error -- there is no such code

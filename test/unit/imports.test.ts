@@ -51,6 +51,8 @@ const allowed: [place: string, from: string[]][] = [
   ['nested', ['socket/']],
   ['https', ['connect', 'server', 'options']],
   ['http2', ['connect', 'server', 'options']],
+  ['static/', ['static/', 'send-file', 'errors']],
+  ['serve-static', ['static/']],
   ['register', ['connect', 'server', 'socket/', 'diagnostics', 'options', 'node-private']],
 ];
 

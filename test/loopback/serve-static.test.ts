@@ -1,0 +1,404 @@
+/** `ktls/serve-static` in front of every framework it has an adapter for, over plain HTTP. */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, symlinkSync, truncateSync, utimesSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import * as http from 'node:http';
+import * as http2 from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import express from 'express';
+import fastify from 'fastify';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import serveStatic, { type ServeStaticOptions, fastifyStatic } from '../../lib/serve-static.js';
+import { openFiles } from '../support/leaks.js';
+import { Scratch } from '../support/scratch.js';
+
+const scratch = new Scratch();
+afterAll(() => scratch.remove());
+const content = randomBytes(300_000);
+const at = new Date('2026-01-02T03:04:05Z');
+
+mkdirSync(scratch.path('site/sub dir'), { recursive: true });
+mkdirSync(scratch.path('site/.hidden'));
+const file = scratch.write('site/file.bin', content);
+scratch.write('site/index.html', '<p>index');
+scratch.write('site/sub dir/index.html', '<p>sub');
+scratch.write('site/empty.txt', '');
+scratch.write('site/ä%.txt', 'umlaut');
+scratch.write('site/.secret', 'PRIVATE');
+scratch.write('site/.hidden/file', 'PRIVATE');
+scratch.write('site/page.html', 'plain page');
+scratch.write('site/page.html.br', 'brotli page');
+scratch.write('site/page.html.gz', 'gzip page');
+scratch.write('outside', 'PRIVATE');
+execFileSync('mkfifo', [scratch.path('site/fifo')]);
+utimesSync(file, at, at);
+const root = scratch.path('site');
+
+interface Answer {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  body: Buffer;
+}
+
+/** As it stands: nothing is normalized on the way, as `fetch` would. */
+async function ask(
+  port: number,
+  path: string,
+  headers: http.OutgoingHttpHeaders = {},
+  method = 'GET',
+): Promise<Answer> {
+  const request = http.request({ port, host: '127.0.0.1', path, headers, method, agent: false });
+  request.end();
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return { status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks) };
+}
+
+interface Served {
+  port: number;
+  close(): Promise<unknown>;
+}
+
+async function listening(server: http.Server): Promise<Served> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return { port: (server.address() as AddressInfo).port, close };
+}
+
+const start = {
+  'node:http': (options?: ServeStaticOptions) =>
+    listening(http.createServer(serveStatic(root, options))),
+  express: (options?: ServeStaticOptions) =>
+    listening(http.createServer(express().use(serveStatic(root, options)))),
+  fastify: async (options?: ServeStaticOptions) => {
+    const app = fastify();
+    app.register(fastifyStatic, { root, ...options });
+    await app.ready();
+    return listening(app.server);
+  },
+};
+
+for (const [framework, make] of Object.entries(start)) {
+  describe(`with ${framework}`, () => {
+    let served: Served;
+    let get: (path: string, headers?: http.OutgoingHttpHeaders, method?: string) => Promise<Answer>;
+    beforeAll(async () => {
+      served = await make();
+      get = (...args) => ask(served.port, ...args);
+      return () => served.close();
+    });
+
+    it('serves a file with what caches and resumed downloads need', async () => {
+      const { status, headers, body } = await get('/file.bin');
+      expect(status).toBe(200);
+      expect(body.equals(content)).toBe(true);
+      expect(headers).toMatchObject({
+        'content-length': '300000',
+        'content-type': 'application/octet-stream',
+        'last-modified': at.toUTCString(),
+        'accept-ranges': 'bytes',
+        'cache-control': 'public, max-age=0',
+        etag: expect.stringMatching(/^W\/"[0-9a-f-]+"$/) as string,
+      });
+      await expect.poll(() => openFiles(file)).toBe(0);
+    });
+
+    it('answers HEAD without the content', async () => {
+      const { status, headers, body } = await get('/file.bin', { range: 'bytes=0-9' }, 'HEAD');
+      expect([status, headers['content-length'], body.length]).toEqual([200, '300000', 0]);
+    });
+
+    it.each([
+      ['bytes=0-0', 0, 1],
+      ['bytes=299990-', 299_990, 300_000],
+      ['bytes=-10', 299_990, 300_000],
+      ['bytes=-999999', 0, 300_000],
+      ['bytes=100-999999', 100, 300_000],
+      ['BYTES= 5-9 , 7-20', 5, 21],
+    ])('serves a part: %s', async (range, from, to) => {
+      const { status, headers, body } = await get('/file.bin', { range });
+      expect(status).toBe(206);
+      expect(headers['content-range']).toBe(`bytes ${from}-${to - 1}/300000`);
+      expect(body.equals(content.subarray(from, to))).toBe(true);
+    });
+
+    it('serves several parts, in the order asked for', async () => {
+      const range = 'bytes=1000-1999,-5,0-99';
+      const { status, headers, body } = await get('/file.bin', { range });
+      expect(status).toBe(206);
+      const type = headers['content-type']!;
+      const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(type)![1]!;
+      expect(headers['content-range']).toBeUndefined();
+      expect(headers['content-length']).toBe(String(body.length));
+      const part = (start: number, end: number): Buffer =>
+        Buffer.concat([
+          Buffer.from(`--${boundary}\r\nContent-Type: application/octet-stream\r\n`),
+          Buffer.from(`Content-Range: bytes ${start}-${end}/300000\r\n\r\n`),
+          content.subarray(start, end + 1),
+          Buffer.from('\r\n'),
+        ]);
+      const expected = [
+        part(1000, 1999),
+        part(299_995, 299_999),
+        part(0, 99),
+        Buffer.from(`--${boundary}--\r\n`),
+      ];
+      expect(body.equals(Buffer.concat(expected))).toBe(true);
+    });
+
+    it('says where the file ends to who asks for more', async () => {
+      for (const range of ['bytes=300000-', 'bytes=-0']) {
+        const { status, headers } = await get('/file.bin', { range });
+        expect([status, headers['content-range']]).toEqual([416, 'bytes */300000']);
+      }
+    });
+
+    it.each(['bytes=5-4', 'bytes=a-b', 'lines=1-2', 'bytes=', 'bytes'])(
+      'serves all of it for a range that means nothing: %s',
+      async (range) => {
+        const { status, body } = await get('/file.bin', { range });
+        expect([status, body.length]).toEqual([200, 300_000]);
+      },
+    );
+
+    it('serves all of it rather than very many parts', async () => {
+      const range = `bytes=${Array.from({ length: 40 }, (_, i) => `${i * 10}-${i * 10}`).join()}`;
+      expect((await get('/file.bin', { range })).status).toBe(200);
+    });
+
+    it('obeys conditions', async () => {
+      const { headers } = await get('/file.bin');
+      const { etag, 'last-modified': modified } = headers as Record<string, string>;
+      const before = new Date(at.getTime() - 1000).toUTCString();
+      const cases: [http.OutgoingHttpHeaders, number][] = [
+        [{ 'if-none-match': etag }, 304],
+        [{ 'if-none-match': '"other"' }, 200],
+        [{ 'if-none-match': '*' }, 304],
+        [{ 'if-modified-since': modified }, 304],
+        [{ 'if-modified-since': before }, 200],
+        [{ 'if-none-match': '"other"', 'if-modified-since': modified }, 200],
+        [{ 'if-match': '"other"' }, 412],
+        [{ 'if-unmodified-since': before }, 412],
+        [{ range: 'bytes=0-9', 'if-range': modified }, 206],
+        [{ range: 'bytes=0-9', 'if-range': before }, 200],
+        [{ range: 'bytes=0-9,20-29', 'if-range': before }, 200],
+      ];
+      for (const [conditions, status] of cases) {
+        expect([conditions, (await get('/file.bin', conditions)).status]).toEqual([
+          conditions,
+          status,
+        ]);
+      }
+      const same = await get('/file.bin', { 'if-none-match': etag });
+      expect(same.body.length).toBe(0);
+      expect(same.headers).toMatchObject({ etag, 'last-modified': modified });
+      expect(same.headers['content-type']).toBeUndefined();
+    });
+
+    it('serves the index of a directory, and redirects to it', async () => {
+      expect((await get('/')).body.toString()).toBe('<p>index');
+      const sub = await get('/sub%20dir/?a=b');
+      expect(sub.body.toString()).toBe('<p>sub');
+      expect(sub.headers['content-type']).toBe('text/html; charset=utf-8');
+      const redirect = await get('/sub%20dir?a=b');
+      expect([redirect.status, redirect.headers.location]).toEqual([301, '/sub%20dir/?a=b']);
+    });
+
+    it('serves names with special characters, and an empty file', async () => {
+      expect((await get('/%C3%A4%25.txt?x#y')).body.toString()).toBe('umlaut');
+      const empty = await get('/empty.txt');
+      expect([empty.status, empty.headers['content-length'], empty.body.length]).toEqual([
+        200,
+        '0',
+        0,
+      ]);
+    });
+
+    it.each([
+      '/absent',
+      '/file.bin/',
+      '/file.bin/more',
+      '/../outside',
+      '/%2e%2e/outside',
+      '/%2e%2e%2foutside',
+      '/sub%20dir/../../outside',
+      '/..%5coutside',
+      '/file.bin%00',
+      '/%',
+      '/.secret',
+      '/.hidden/file',
+      '/fifo',
+      `/${'x'.repeat(300)}`,
+    ])('does not serve %s', async (path) => {
+      const { status, body } = await get(path);
+      expect([400, 403, 404]).toContain(status);
+      expect(body.toString()).not.toMatch(/PRIVATE/);
+    });
+
+    it('never redirects to another host', async () => {
+      symlinkSync('.', scratch.path(`site/evil.example-${framework.replace(':', '-')}`));
+      for (const slashes of ['//', '///', '/%5C', '/\\']) {
+        const path = `${slashes}evil.example-${framework.replace(':', '-')}`;
+        const { headers } = await get(path);
+        expect(headers.location ?? '/').toMatch(/^\/(?![/\\])/);
+        if (slashes === '//') expect(headers.location).toBe(`${path.slice(1)}/`);
+      }
+    });
+  });
+}
+
+describe('a precompressed file', () => {
+  it.each([
+    ['br, gzip', 'brotli page', 'br'],
+    ['gzip, br', 'brotli page', 'br'],
+    ['gzip', 'gzip page', 'gzip'],
+    ['gzip;q=0.5, br;q=0.1', 'gzip page', 'gzip'],
+    ['br;q=0, gzip;q=0', 'plain page', undefined],
+    ['identity, br;q=0.5', 'plain page', undefined],
+    ['deflate', 'plain page', undefined],
+    ['', 'plain page', undefined],
+  ])('is sent to whom it suits: %s', async (accepted, body, encoding) => {
+    const served = await start['node:http']({ precompressed: true });
+    const answer = await ask(served.port, '/page.html', { 'accept-encoding': accepted });
+    expect(answer.body.toString()).toBe(body);
+    expect(answer.headers['content-encoding']).toBe(encoding);
+    expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(answer.headers.vary).toBe('Accept-Encoding');
+    const { etag } = answer.headers;
+    const again = { 'accept-encoding': accepted, 'if-none-match': etag };
+    expect((await ask(served.port, '/page.html', again)).status).toBe(304);
+    await served.close();
+  });
+
+  it('is not looked for unless asked for', async () => {
+    const served = await start['node:http']();
+    const answer = await ask(served.port, '/page.html', { 'accept-encoding': 'br' });
+    expect(answer.body.toString()).toBe('plain page');
+    await served.close();
+  });
+});
+
+describe('what is not there', () => {
+  it('is said by the handler itself, with what is allowed', async () => {
+    const served = await start['node:http']();
+    expect(await ask(served.port, '/absent')).toMatchObject({ status: 404 });
+    const post = await ask(served.port, '/file.bin', {}, 'POST');
+    expect([post.status, post.headers.allow]).toEqual([405, 'GET, HEAD']);
+    await served.close();
+  });
+
+  it('goes on to the next of Express, below a mount point too', async () => {
+    const app = express();
+    app.use('/files', serveStatic(root));
+    app.use((request, response) => void response.status(200).send(`next ${request.url}`));
+    const served = await listening(http.createServer(app));
+    const get = async (path: string) => (await ask(served.port, path)).body.toString();
+    expect(await get('/files/absent')).toBe('next /files/absent');
+    expect(await get('/files/')).toBe('<p>index');
+    expect((await ask(served.port, '/files?q')).headers.location).toBe('/files/?q');
+    expect((await ask(served.port, '/files/sub%20dir')).headers.location).toBe('/files/sub%20dir/');
+    const { status } = await ask(served.port, '/files/file.bin', { range: 'bytes=300000-' });
+    expect(status).toBe(416);
+    await served.close();
+  });
+
+  it('goes to the not-found handler of Fastify, with the headers of hooks', async () => {
+    const app = fastify();
+    app.addHook('onRequest', async (_, reply) => void reply.header('x-hook', 'set'));
+    app.setNotFoundHandler((_, reply) => reply.code(404).send('not found here'));
+    app.register(fastifyStatic, { root, prefix: '/files' });
+    await app.ready();
+    const served = await listening(app.server);
+    const absent = await ask(served.port, '/files/absent');
+    expect([absent.status, absent.body.toString()]).toEqual([404, 'not found here']);
+    const found = await ask(served.port, '/files/file.bin');
+    expect([found.status, found.headers['x-hook']]).toEqual([200, 'set']);
+    expect((await ask(served.port, '/files')).headers.location).toBe('/files/');
+    expect((await ask(served.port, '/files/')).body.toString()).toBe('<p>index');
+    await served.close();
+  });
+
+  it('is an answer of its own with fallthrough: false', async () => {
+    const app = express().use(serveStatic(root, { fallthrough: false }));
+    const served = await listening(http.createServer(app));
+    expect((await ask(served.port, '/absent')).headers['content-type']).toMatch(/^text\/plain/);
+    await served.close();
+  });
+});
+
+it('serves HTTP/2', async () => {
+  const server = http2.createServer(serveStatic(root));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const session = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const stream = session.request({ ':path': '/sub%20dir/' });
+  const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+  expect(headers).toMatchObject({ ':status': 200, 'content-length': '6' });
+  expect(await text(stream)).toBe('<p>sub');
+  session.close();
+  server.close();
+});
+
+it('sends the file that the headers describe, whenever it is replaced', async () => {
+  const path = scratch.path('site/replaced');
+  const size = { a: 1000, b: 70_000 };
+  const replace = async (letter: 'a' | 'b'): Promise<void> => {
+    await writeFile(`${path}.new`, letter.repeat(size[letter]));
+    await rename(`${path}.new`, path);
+  };
+  await replace('a');
+  const served = await start['node:http']();
+  const state = { over: false };
+  const replacing = (async () => {
+    for (let i = 0; !state.over; i++) await replace(i % 2 === 0 ? 'b' : 'a');
+  })();
+  const seen = new Set<string>();
+  for (let i = 0; i < 200; i++) {
+    const { status, headers, body } = await ask(served.port, '/replaced');
+    if (status === 503) continue;
+    const letter = body.length === size.a ? 'a' : 'b';
+    expect(body.toString()).toBe(letter.repeat(size[letter]));
+    expect(headers['content-length']).toBe(String(size[letter]));
+    expect(headers.etag).toContain(`"${size[letter].toString(16)}-`);
+    seen.add(letter);
+  }
+  state.over = true;
+  await replacing;
+  expect([...seen].toSorted()).toEqual(['a', 'b']);
+  await served.close();
+});
+
+it('does not let a file that becomes shorter pass for the whole', async () => {
+  const path = scratch.write('site/shrinking', '');
+  truncateSync(path, 64 * 2 ** 20);
+  const served = await start['node:http']();
+  const socket = connect(served.port, '127.0.0.1');
+  socket.write('GET /shrinking HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(socket, 'readable');
+  truncateSync(path, 1000);
+  socket.resume();
+  await expect(once(socket, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' });
+  await expect.poll(() => openFiles(path)).toBe(0);
+  await served.close();
+});
+
+it.each([
+  ['dotfiles', { dotfiles: 'always' }],
+  ['maxAge', { maxAge: -1 }],
+  ['etag', { etag: 'yes' }],
+  ['index', { index: '../outside' }],
+  ['extensions', { extensions: 'html' }],
+  ['an unknown one', { dotFiles: 'allow' }],
+])('throws for a wrong option: %s', (_, options) => {
+  expect(() => serveStatic(root, options as unknown as ServeStaticOptions)).toThrow(
+    expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
+  );
+});
