@@ -11,6 +11,7 @@ interface Command {
 const commands: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   doctor: ['is kernel TLS on, and why not', () => import('./commands/doctor.js')],
   counters: ['what the kernel and the network cards count', () => import('./commands/counters.js')],
+  serve: ['a directory over HTTPS', () => import('./commands/serve.js')],
   tune: ['commands that suit a network card', () => import('./commands/tune.js')],
 };
 

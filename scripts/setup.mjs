@@ -18,6 +18,7 @@ const programs = {
   'g++': 'g++',
   openssl: 'openssl',
   curl: 'curl',
+  wget: 'wget',
 };
 
 function run(command, args) {
