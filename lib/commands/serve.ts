@@ -27,6 +27,7 @@ terminal one for each transfer that is under way. Symbolic links are followed.
   --precompressed     send NAME.br or NAME.gz, where there is one, to whom it suits
   --dotfiles          serve names that begin with a dot too
   --max-age SECONDS   how long caches may use a file without asking (default 0)
+  --json              the access log as JSON, an object a line
   --quiet             no access log
 
 SIGTERM or Ctrl-C: no new connections, transfers that are under way go to their end. The second one
@@ -48,6 +49,7 @@ export async function run(args: string[]): Promise<number> {
       precompressed: { type: 'boolean', default: false },
       dotfiles: { type: 'boolean', default: false },
       'max-age': { type: 'string', default: '0' },
+      json: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
     },
   });
@@ -63,7 +65,7 @@ export async function run(args: string[]): Promise<number> {
     throw new UsageError('--cert and --key go together');
   }
   const refusal = kernelRefusal();
-  const { host, require, precompressed } = values;
+  const { host, require, precompressed, json } = values;
   if (require && refusal !== null) return failed(refusal);
   try {
     const { certificate, own } = certificateOf(values.cert, values.key, host);
@@ -72,7 +74,7 @@ export async function run(args: string[]): Promise<number> {
       maxAge,
       dotfiles: values.dotfiles ? 'allow' : 'ignore',
     } as const;
-    const options = { root, host, port, certificate, require, files };
+    const options = { root, host, port, certificate, require, files, json };
     const serving = await start(options, workers, values.quiet);
     const shown = host.includes(':') ? `[${host}]` : host;
     announce(`${root} is at https://${shown}:${serving.port}/`);

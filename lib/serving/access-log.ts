@@ -1,4 +1,4 @@
-/** The access log's lines, in the Common Log Format. */
+/** The access log's lines: in the Common Log Format, or as JSON. */
 
 export interface Served {
   readonly address: string | undefined;
@@ -10,6 +10,11 @@ export interface Served {
   readonly status: number;
   /** Of the body. */
   readonly bytes: number;
+  readonly offloaded: boolean;
+}
+
+export function jsonLine({ date, ...served }: Served): string {
+  return JSON.stringify({ date: date.toISOString(), ...served });
 }
 
 export function logLine({ address, date, method, url, httpVersion, ...rest }: Served): string {

@@ -5,13 +5,14 @@ import type { Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { KtlsError } from '../errors.js';
 import { createServer } from '../https.js';
+import type { OffloadedSocket } from '../socket/offloaded-socket.js';
 import { answer, pathOf } from '../static/handler.js';
 import {
   type ServeStaticOptions,
   type StaticSettings,
   parseServeStatic,
 } from '../static/options.js';
-import { logLine } from './access-log.js';
+import { jsonLine, logLine } from './access-log.js';
 import type { Certificate } from './certificate.js';
 import type { Reporter } from './reporter.js';
 
@@ -24,6 +25,8 @@ export interface FileServerOptions {
   /** A connection that cannot be offloaded fails. */
   readonly require: boolean;
   readonly files: ServeStaticOptions;
+  /** The form of the access log. */
+  readonly json: boolean;
 }
 
 /** A client that takes nothing for so long is gone, in milliseconds. */
@@ -102,6 +105,7 @@ export class FileServer {
     const { socket } = request;
     const { method = '', url = '', httpVersion } = request;
     const address = socket.remoteAddress;
+    const { offloaded } = (socket as unknown as OffloadedSocket).offload;
     const date = new Date();
     const id = `${process.pid}-${++transfers}`;
     let sent = 0;
@@ -117,9 +121,8 @@ export class FileServer {
         sent = Number(response.getHeader('Content-Length') ?? 0);
       }
       const { statusCode: status } = response;
-      this.#reporter.line(
-        logLine({ address, date, method, url, httpVersion, status, bytes: sent }),
-      );
+      const served = { address, date, method, url, httpVersion, status, bytes: sent, offloaded };
+      this.#reporter.line(this.#options.json ? jsonLine(served) : logLine(served));
       count(-1);
       if (this.#stopping) this.#endIdle(socket);
     });

@@ -23,11 +23,11 @@ describeKernel('ktls serve', () => {
   scratch.write('large', content);
   scratch.write('small.txt', 'small');
   const { key, cert } = ecdsaCertificate();
-  const start = (workers: number) =>
+  const start = (workers: number, ...more: string[]) =>
     startServe([
       ...[scratch.directory, '--host', '127.0.0.1', '--port', '0', '--require'],
       ...['--cert', scratch.write('cert.pem', cert), '--key', scratch.write('key.pem', key)],
-      ...['--workers', String(workers)],
+      ...['--workers', String(workers), ...more],
     ]);
   const begun = async (port: number): Promise<IncomingMessage> => {
     const outgoing = get({ port, host: '127.0.0.1', path: '/large', ca: cert, agent: false });
@@ -51,6 +51,21 @@ describeKernel('ktls serve', () => {
       const { code, stdout } = await serve.ended;
       expect(code).toBe(0);
       expect(stdout.match(/"GET \/large HTTP\/1\.1" 200 16000000\n/g)).toHaveLength(2);
+    });
+
+    it(`says of each request that it was offloaded: ${workers} processes`, async () => {
+      await using serve = start(workers, '--json');
+      const at = `https://127.0.0.1:${await portOf(serve)}`;
+      await curl('--cacert', scratch.path('cert.pem'), `${at}/small.txt`);
+      serve.process.kill('SIGTERM');
+      const { code, stdout } = await serve.ended;
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        url: '/small.txt',
+        status: 200,
+        bytes: 5,
+        offloaded: true,
+      });
     });
 
     it(`ends at once with the second signal: ${workers} processes`, async () => {

@@ -46,7 +46,7 @@ const allowed: [place: string, from: string[]][] = [
   ],
   ['counters/', ['counters/', 'kernel/']],
   ['tuning/', ['tuning/', 'doctor/']],
-  ['serving/', ['serving/', 'static/', 'https', 'errors']],
+  ['serving/', ['serving/', 'static/', 'socket/', 'https', 'errors']],
   ['commands/', ['commands/', 'doctor/', 'counters/', 'tuning/', 'serving/', 'kernel/']],
   ['cli', ['commands/']],
   ['nested', ['socket/']],

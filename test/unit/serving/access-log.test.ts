@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { logLine } from '../../../lib/serving/access-log.js';
+import { jsonLine, logLine } from '../../../lib/serving/access-log.js';
 
 const served = {
   address: '::1',
@@ -9,12 +9,17 @@ const served = {
   httpVersion: '1.1',
   status: 200,
   bytes: 5,
+  offloaded: true,
 };
 
 it('writes the Common Log Format', () => {
   expect(logLine(served)).toMatch(
     /^::1 - - \[02\/Jan\/2026:03:04:05 [+-]\d{4}\] "GET \/a HTTP\/1\.1" 200 5$/,
   );
+});
+
+it('writes JSON', () => {
+  expect(JSON.parse(jsonLine(served))).toEqual({ ...served, date: served.date.toISOString() });
 });
 
 it('lets no request write a line of its own', () => {
