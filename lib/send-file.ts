@@ -22,7 +22,8 @@ import { FileRequest, queueFile } from './socket/send-file.js';
  * - any other `Writable`, http2's responses and node:tls's sockets included: read and written piece by
  *   piece. Write nothing else until it is done.
  *
- * The target is not ended.
+ * The target is not ended. What the kernel cannot send, because the file system has no splice or does not
+ * know the file's size (procfs), is read and written instead.
  *
  * @returns The number of bytes sent. Rejects with what `docs/errors.md` has under "Files"; the target is
  * destroyed if it got a part of the file only.
@@ -74,7 +75,7 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   const failed = (error: Error): void => request.interrupt(error);
   target.once('close', closed).once('error', failed);
   const carrier = {
-    writeText: (text: string, callback: WriteCallback) => void target.write(text, callback),
+    writeData: (data: Buffer, callback: WriteCallback) => void target.write(data, callback),
     send: (file: OpenFile, _: SendFileOptions, sink: TransferSink) =>
       new FileStreaming(file, (piece, next) => void target.write(piece, next), sink),
     reset: (error: Error) => void target.destroy(error),

@@ -14,6 +14,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("Channel", ktls::Channel::Define(env));
   exports.Set("FileSender", ktls::FileSender::Define(env));
   exports.Set("duplicate", Napi::Function::New<ktls::DuplicateFromJs>(env, "duplicate"));
+  exports.Set("close", Napi::Function::New<ktls::CloseFromJs>(env, "close"));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));
   exports.Set("probeFeatures",
               Napi::Function::New<ktls::ProbeFeaturesFromJs>(env, "probeFeatures"));

@@ -47,6 +47,12 @@ Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), Duplicate(fd));
 }
 
+Napi::Value CloseFromJs(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (GetDescriptor(info[0], &fd)) UniqueFd(fd).Reset();
+  return info.Env().Undefined();
+}
+
 Napi::Function FileSender::Define(Napi::Env env) {
   return DefineClass(env, "FileSender",
                      {

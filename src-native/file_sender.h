@@ -47,8 +47,9 @@ class FileSender final : public Napi::ObjectWrap<FileSender> {
   Napi::FunctionReference on_sent_;
 };
 
-// `duplicate` of lib/kernel/binding.ts.
+// `duplicate` and `close` of lib/kernel/binding.ts.
 Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info);
+Napi::Value CloseFromJs(const Napi::CallbackInfo& info);
 
 }  // namespace ktls
 

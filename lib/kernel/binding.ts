@@ -106,6 +106,8 @@ export interface NativeBinding {
   ) => FileSender;
   /** `fcntl(F_DUPFD_CLOEXEC)`: the new descriptor, which is the caller's to close, or a negated errno. */
   duplicate(fd: number): number;
+  /** Closes what `duplicate` returned: `fs.close` warns in a worker thread of what it has not opened. */
+  close(fd: number): void;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
    * both directions, and sends one record. `[pair, ulp, tx, rx]`, each `0` or a negated errno

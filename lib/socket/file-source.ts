@@ -2,7 +2,7 @@
  * A file to be sent, opened: whatever it was given as, it is a descriptor of our own from here on, so
  * that nobody can close it, or have its number name another file, while it is being sent.
  */
-import { type Stats, close, constants, fstat, open } from 'node:fs';
+import { type Stats, close, constants, fstat, open, read } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { KtlsError, errnoError, invalidArgument } from '../errors.js';
 import { loadBinding } from '../kernel/binding.js';
@@ -28,7 +28,9 @@ export type FileSource = string | Buffer | URL | number | FileHandle | ReadStrea
 export interface OpenFile {
   readonly fd: number;
   readonly start: number;
+  /** `sized`: of what is sent. Else nobody knows before it was read, as in procfs, and this is the most. */
   readonly length: number;
+  readonly sized: boolean;
   close(): void;
 }
 
@@ -41,7 +43,7 @@ interface Located {
 
 /**
  * Opens a file and settles which of its bytes are meant: those that it has now. What is appended later is
- * not sent.
+ * not sent. A file that has content although its size is 0, as procfs has them, is read to its end.
  *
  * @returns Rejects with `ERR_KTLS_NOT_A_FILE`, `ERR_KTLS_FILE_RANGE`, or the error of `open` or `fstat`.
  * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `source`; what `fcntl` says of a wrong fd.
@@ -84,7 +86,6 @@ function duplicate(fd: number): number {
 }
 
 async function openLocated({ path, fd: given, range }: Located): Promise<OpenFile> {
-  const borrowed = given !== undefined && loadBinding() instanceof Error;
   // O_NONBLOCK: a FIFO without a writer must not hold a thread of the pool.
   const fd =
     given ??
@@ -96,7 +97,8 @@ async function openLocated({ path, fd: given, range }: Located): Promise<OpenFil
     }));
   const release = (): void => {
     // What close(2) says of a file that was only read helps nobody.
-    if (!borrowed) close(fd, () => undefined);
+    if (given === undefined) close(fd, () => undefined);
+    else closeDuplicate(given);
   };
   try {
     const stats = await new Promise<Stats>((resolve, reject) => {
@@ -107,15 +109,35 @@ async function openLocated({ path, fd: given, range }: Located): Promise<OpenFil
     });
     if (!stats.isFile()) throw new KtlsError('ERR_KTLS_NOT_A_FILE', kindOf(stats));
     const { start } = range;
+    const most = range.end === null ? Infinity : range.end + 1 - start;
+    if (stats.size === 0 && (await hasContent(fd, start))) {
+      return { fd, start, length: most, sized: false, close: release };
+    }
     if (start > stats.size) {
       throw new KtlsError('ERR_KTLS_FILE_RANGE', `${start} of ${stats.size} bytes`);
     }
-    const end = Math.min(range.end === null ? Infinity : range.end + 1, stats.size);
-    return { fd, start, length: Math.max(0, end - start), close: release };
+    const length = Math.max(0, Math.min(most, stats.size - start));
+    return { fd, start, length, sized: true, close: release };
   } catch (error) {
     release();
     throw error;
   }
+}
+
+/** What the file is made of is made when it is read. */
+function hasContent(fd: number, position: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    read(fd, Buffer.allocUnsafe(1), 0, 1, position, (error, bytes) => {
+      if (error === null) resolve(bytes > 0);
+      else reject(error);
+    });
+  });
+}
+
+function closeDuplicate(fd: number): void {
+  const binding = loadBinding();
+  // Then it is no duplicate, but the application's own.
+  if (!(binding instanceof Error)) binding.close(fd);
 }
 
 function kindOf(stats: Stats): string {

@@ -38,8 +38,8 @@ export class FileStreaming implements Transfer {
     read(this.#file.fd, piece, 0, piece.length, this.#position, (error, bytes) => {
       if (this.#over) return;
       if (error !== null) this.#finish(error);
-      else if (bytes === 0) this.#finish(truncated(this.#position));
-      else this.#pass(piece.subarray(0, bytes));
+      else if (bytes > 0) this.#pass(piece.subarray(0, bytes));
+      else this.#finish(this.#file.sized ? truncated(this.#position) : null);
     });
   }
 

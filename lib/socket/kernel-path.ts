@@ -110,8 +110,8 @@ export class KernelPath implements DataPath, FileCarrier {
     });
   }
 
-  writeText(text: string, callback: WriteCallback): void {
-    this.#owner.handle.write(text, 'latin1', callback);
+  writeData(data: Buffer, callback: WriteCallback): void {
+    this.#owner.handle.write(data, 'buffer' as BufferEncoding, callback);
   }
 
   send(file: OpenFile, { chunkSize, immutable }: SendFileOptions, sink: TransferSink) {

@@ -64,8 +64,8 @@ class PlainCarrier implements FileCarrier {
     else run();
   }
 
-  writeText(text: string, callback: WriteCallback): void {
-    this.#write(text, 'latin1', callback);
+  writeData(data: Buffer, callback: WriteCallback): void {
+    this.#write(data, 'buffer' as BufferEncoding, callback);
   }
 
   send(file: OpenFile, { chunkSize }: SendFileOptions, sink: TransferSink): FileTransfer {

@@ -9,15 +9,20 @@ import { KtlsError } from '../errors.js';
 import type { SendFileOptions } from '../options.js';
 import type { Chunk, WriteCallback } from './data-path.js';
 import { type FileSource, type OpenFile, openFile } from './file-source.js';
+import { FileStreaming } from './file-streaming.js';
 import type { Transfer, TransferSink } from './file-transfer.js';
 
 /** Who brings files to a peer, one at a time. */
 export interface FileCarrier {
-  writeText(text: string, callback: WriteCallback): void;
+  writeData(data: Buffer, callback: WriteCallback): void;
   send(file: OpenFile, options: SendFileOptions, sink: TransferSink): Transfer;
   /** Ends the connection in a way that the peer cannot take for the end of the data. */
   reset(error: Error): void;
 }
+
+/** RFC 9112 section 7.1. */
+const CRLF = Buffer.from('\r\n');
+const chunkHead = (length: number): Buffer => Buffer.from(`${length.toString(16)}\r\n`);
 
 const requests = new WeakMap<Uint8Array, FileRequest>();
 
@@ -110,26 +115,47 @@ export class FileRequest {
       };
     const chunked = this.chunked();
     const finish = (): void => this.#succeed();
+    if (!file.sized) {
+      this.#stream(file, chunked, step(finish));
+      return;
+    }
     const transfer = (): void => this.#transmit(file, step(chunked ? close : finish));
-    const close = (): void => this.#carrier!.writeText('\r\n', step(finish));
-    // RFC 9112 section 7.1: one chunk.
-    if (chunked) this.#carrier!.writeText(`${file.length.toString(16)}\r\n`, step(transfer));
+    const close = (): void => this.#carrier!.writeData(CRLF, step(finish));
+    // One chunk.
+    if (chunked) this.#carrier!.writeData(chunkHead(file.length), step(transfer));
     else transfer();
   }
 
   #transmit(file: OpenFile, done: WriteCallback): void {
     try {
       this.#transfer = this.#carrier!.send(file, this.#options, {
-        progress: (bytes) => {
-          this.#bytes += bytes;
-          this.#options.onProgress?.(this.#bytes);
+        progress: this.#progress,
+        done: (error) => {
+          // sendfile(2): "mmap(2)-like operations are not available": a file system without splice.
+          const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+          const unable = code === 'EINVAL' && syscall === 'sendfile' && this.#bytes === 0;
+          if (unable && !this.#over) this.#stream(file, false, done);
+          else done(error);
         },
-        done,
       });
     } catch (error) {
       this.#fail(error as Error);
     }
   }
+
+  /** `chunked`: as many chunks as it takes. */
+  #stream(file: OpenFile, chunked: boolean, done: WriteCallback): void {
+    const write = (piece: Buffer, next: WriteCallback): void => {
+      const data = chunked ? Buffer.concat([chunkHead(piece.length), piece, CRLF]) : piece;
+      this.#carrier!.writeData(data, next);
+    };
+    this.#transfer = new FileStreaming(file, write, { progress: this.#progress, done });
+  }
+
+  readonly #progress = (bytes: number): void => {
+    this.#bytes += bytes;
+    this.#options.onProgress?.(this.#bytes);
+  };
 
   readonly #aborted = (): void => this.#fail(abortError(this.#options.signal!));
 

@@ -59,7 +59,7 @@ export class UserSpacePath implements DataPath {
   sendFile(request: FileRequest, callback: WriteCallback): void {
     this.#file = request;
     const carrier = {
-      writeText: (text: string, done: WriteCallback) => void this.#tls.write(text, 'latin1', done),
+      writeData: (data: Buffer, done: WriteCallback) => void this.#tls.write(data, done),
       send: (file: OpenFile, _: SendFileOptions, { progress, done }: TransferSink) =>
         new FileStreaming(file, (piece, next) => void this.#tls.write(piece, next), {
           progress: (bytes) => {

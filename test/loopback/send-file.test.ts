@@ -1,7 +1,7 @@
 /** `sendFile` where there is no kernel TLS: plain sockets, plain HTTP, and whatever else is a Writable. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { truncateSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import * as http from 'node:http';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
@@ -9,7 +9,9 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, expect, it } from 'vitest';
 import { sendFile } from '../../lib/index.js';
 import { connectPair, readExactly } from '../support/connection.js';
+import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
+import { clean, runScript } from '../support/script.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
@@ -87,6 +89,23 @@ it('rejects when a plain socket is destroyed', async () => {
   peer.destroy();
 });
 
+it('sends from an fd in a worker thread, which warns of nothing', async () => {
+  const ended = await runScript(`
+    const worker = startWorker(\`
+      const listener = net.createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+      await once(listener, 'listening');
+      const socket = net.connect(listener.address().port, '127.0.0.1');
+      const fd = fs.openSync('package.json');
+      say('sent', await ktls.sendFile(socket, fd, { end: 9 }));
+      fs.closeSync(fd);
+      socket.destroy();
+      listener.close();
+    \`);
+    await once(worker, 'exit');
+  `);
+  expect(ended).toMatchObject({ ...clean, stdout: 'sent 10\n' });
+});
+
 for (const length of [true, false]) {
   it(`is a body over plain HTTP, ${length ? 'with Content-Length' : 'in chunks'}`, async () => {
     const server = http.createServer((_request, response) => {
@@ -149,6 +168,27 @@ it('streams to node:tls and to any Writable', async () => {
   const sent = sendFile(pair.server, file);
   expect((await readExactly(pair.client, content.length)).equals(content)).toBe(true);
   expect(await sent).toBe(content.length);
+});
+
+it('reads a file of unknown size to its end', async () => {
+  const path = '/proc/version';
+  const expected = readFileSync(path, 'utf8');
+  const { socket, peer } = await plainPair();
+  const received = buffer(peer);
+  expect(await sendFile(socket, path)).toBe(expected.length);
+  expect(await sendFile(socket, path, { start: 2, end: 5 })).toBe(4);
+  socket.end();
+  expect((await received).toString()).toBe(expected + expected.slice(2, 6));
+  const server = http.createServer((_request, response) => {
+    void sendFile(response, path).then(() => response.end());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe(expected);
+  server.close();
+  server.closeAllConnections();
+  expect(openFiles(path)).toBe(0);
 });
 
 it('says how far it is', async () => {

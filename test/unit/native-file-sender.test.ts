@@ -125,6 +125,21 @@ test('names the error of a connection that the peer has reset', async () => {
   expect([-EPIPE, -ECONNRESET]).toContain(status);
 });
 
+test('closes what it has duplicated, and nothing that is no fd', () => {
+  const path = scratch.write('duplicated', 'x');
+  const fd = openSync(path, 'r');
+  const duplicate = native().duplicate(fd);
+  closeSync(fd);
+  expect(openFiles(path)).toBe(1);
+  native().close(duplicate);
+  expect(openFiles(path)).toBe(0);
+  for (const wrong of [-1, 2 ** 31, '1', undefined] as number[]) {
+    expect(() => native().close(wrong)).toThrow(
+      expect.objectContaining({ code: 'ERR_KTLS_NATIVE_ARGUMENT' }) as Error,
+    );
+  }
+});
+
 test('has one chunk under way at a time', async () => {
   await using scene = await sending();
   scene.peer.resume();
