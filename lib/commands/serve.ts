@@ -35,6 +35,8 @@ ends at once.
 `;
 
 export async function run(args: string[]): Promise<number> {
+  // Whoever reads the log may go away; the server stays.
+  process.stdout.on('error', () => undefined);
   if (cluster.isWorker) return work();
   const { values, positionals } = parseArgs({
     args,

@@ -52,7 +52,10 @@ export async function answer(
   } catch (error) {
     selection = { ...without, status: 500, cause: error as Error };
   }
-  if (selection.kind === 'refusal') {
+  if (response.headersSent) {
+    // By somebody else meanwhile, for whom a timer ran out.
+    if (selection.kind === 'file') await selection.file?.close();
+  } else if (selection.kind === 'refusal') {
     refuse(selection);
   } else if (selection.kind === 'file') {
     await respondFile(response, selection, progress);

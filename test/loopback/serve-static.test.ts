@@ -7,7 +7,8 @@ import { rename, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import express from 'express';
 import fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -376,6 +377,48 @@ it('sends the file that the headers describe, whenever it is replaced', async ()
   await served.close();
 });
 
+it('leaves a response alone that was answered meanwhile', async () => {
+  const handler = serveStatic(root);
+  const served = await listening(
+    http.createServer((request, response) => {
+      handler(request, response);
+      response.writeHead(503).end('too late');
+    }),
+  );
+  for (const path of ['/file.bin', '/absent', '/sub%20dir']) {
+    const { status, body } = await ask(served.port, path);
+    expect([status, body.toString()]).toEqual([503, 'too late']);
+  }
+  await expect.poll(() => openFiles(file)).toBe(0);
+  await served.close();
+});
+
+it('survives clients of either protocol that leave at any moment', async () => {
+  const path = scratch.write('site/endless', '');
+  truncateSync(path, 2 ** 30);
+  const server = http2.createServer(serveStatic(root));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const served = await start['node:http']();
+  for (let i = 0; i < 30; i++) {
+    const session = http2.connect(`http://127.0.0.1:${port}`).on('error', () => undefined);
+    const target = i % 2 === 0 ? '/endless' : '/sub%20dir/';
+    const stream = session.request({ ':path': target }).on('error', () => undefined);
+    const socket = connect(served.port, '127.0.0.1').on('error', () => undefined);
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    await delay(i % 10);
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+    socket.destroy();
+    if (i % 3 === 0) session.destroy();
+    else session.close();
+  }
+  await expect.poll(() => openFiles(path), { timeout: 10_000 }).toBe(0);
+  expect((await ask(served.port, '/sub%20dir/')).status).toBe(200);
+  await served.close();
+  server.close();
+});
+
 it('does not let a file that becomes shorter pass for the whole', async () => {
   const path = scratch.write('site/shrinking', '');
   truncateSync(path, 64 * 2 ** 20);
@@ -388,6 +431,23 @@ it('does not let a file that becomes shorter pass for the whole', async () => {
   await expect(once(socket, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' });
   await expect.poll(() => openFiles(path)).toBe(0);
   await served.close();
+});
+
+it('resets the stream of HTTP/2 when the file becomes shorter', async () => {
+  const path = scratch.write('site/shrinking-h2', '');
+  truncateSync(path, 64 * 2 ** 20);
+  const server = http2.createServer(serveStatic(root));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const session = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const stream = session.request({ ':path': '/shrinking-h2' });
+  await once(stream, 'response');
+  await once(stream, 'readable');
+  truncateSync(path, 1000);
+  await expect(buffer(stream)).rejects.toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
+  await expect.poll(() => openFiles(path)).toBe(0);
+  session.close();
+  server.close();
 });
 
 it.each([

@@ -110,6 +110,15 @@ for (const workers of [1, 2]) {
 }
 
 describe('ktls serve', () => {
+  it('goes on when nobody reads the log any more', async () => {
+    await using serve = startServe([site, ...local, ...certified]);
+    const url = `https://127.0.0.1:${await portOf(serve)}/small.txt`;
+    serve.process.stdout!.destroy();
+    for (let i = 0; i < 3; i++) expect(await curl(...trusting, url)).toMatchObject({ code: 0 });
+    serve.process.kill('SIGTERM');
+    expect(await serve.ended).toMatchObject({ code: 0 });
+  });
+
   it('makes a certificate of its own, for the names it is called by', async () => {
     await using serve = startServe([site, ...local]);
     await portOf(serve);
