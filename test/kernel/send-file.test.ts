@@ -109,11 +109,14 @@ describeKernel('a file', () => {
     const sent = ours(connection).sendFile(path, { start: 5 * 2 ** 30 });
     expect((await readExactly(connection.client, 100)).equals(Buffer.alloc(100))).toBe(true);
     expect(await sent).toBe(100);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('that cannot be sent leaves the connection as it was', async () => {
     await using connection = await pair();
     const socket = ours(connection);
+    // The test runner has some of its own.
+    const nullDevices = new Map([['/dev/null', openFiles('/dev/null')]]);
     mkdirSync(scratch.path('directory'), { recursive: true });
     const outcomes = await Promise.allSettled([
       socket.sendFile(scratch.path('absent')),
@@ -139,6 +142,9 @@ describeKernel('a file', () => {
     ]);
     socket.write('goes on');
     expect((await readExactly(connection.client, 7)).toString()).toBe('goes on');
+    for (const path of [scratch.directory, '/dev/null', file]) {
+      await expect.poll(() => openFiles(path)).toBe(nullDevices.get(path) ?? 0);
+    }
   });
 
   for (const version of versions) {

@@ -64,6 +64,19 @@ describe('the package', () => {
   });
 });
 
+it('serve-static can be imported and required', async () => {
+  const ended = await runScript(
+    `
+    const { createRequire } = await import('node:module');
+    const imported = await import('ktls/serve-static');
+    const required = createRequire(process.cwd() + '/package.json')('ktls/serve-static');
+    say(imported.default === required.serveStatic, typeof required.fastifyStatic);
+    `,
+    { nodeArguments: ['--no-warnings'] },
+  );
+  expect(ended).toMatchObject({ ...clean, stdout: 'true function\n' });
+});
+
 /** Says the reason on both sides of a connection that works, and that of a required one. */
 const reasons = `
   const { listener, server: accepted, client } = await pair();

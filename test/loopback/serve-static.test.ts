@@ -287,6 +287,66 @@ describe('a precompressed file', () => {
   });
 });
 
+it('does what its options say', async () => {
+  const cases: [ServeStaticOptions, string, number, Record<string, string | undefined>][] = [
+    [{ dotfiles: 'allow' }, '/.secret', 200, {}],
+    [{ dotfiles: 'deny' }, '/.secret', 403, {}],
+    [{ index: false }, '/', 403, {}],
+    [{ index: ['none', 'page.html'] }, '/', 200, { 'content-length': '10' }],
+    [{ extensions: ['htm', '.html'] }, '/page', 200, { 'content-length': '10' }],
+    [{}, '/page', 404, {}],
+    [{ redirect: false }, '/sub%20dir', 404, {}],
+    [
+      { maxAge: 60_000, immutable: true },
+      '/file.bin',
+      200,
+      { 'cache-control': 'public, max-age=60, immutable' },
+    ],
+    [
+      { etag: false, lastModified: false, cacheControl: false, acceptRanges: false },
+      '/file.bin',
+      200,
+      {
+        etag: undefined,
+        'last-modified': undefined,
+        'cache-control': undefined,
+        'accept-ranges': undefined,
+        'content-length': '300000',
+      },
+    ],
+  ];
+  for (const [options, path, status, headers] of cases) {
+    const served = await start['node:http'](options);
+    const answer = await ask(served.port, path, { range: path === '/file.bin' ? 'lines=1' : '' });
+    expect([options, answer.status]).toEqual([options, status]);
+    for (const [name, value] of Object.entries(headers)) {
+      expect([options, answer.headers[name]]).toEqual([options, value]);
+    }
+    await served.close();
+  }
+});
+
+it('keeps the Content-Type and Cache-Control of the application, and adds to its Vary', async () => {
+  const handler = serveStatic(root, { precompressed: true });
+  const served = await listening(
+    http.createServer((request, response) => {
+      response.setHeader('content-type', 'text/x-own');
+      response.setHeader('cache-control', 'no-store');
+      response.setHeader('vary', 'Origin');
+      handler(request, response);
+    }),
+  );
+  const { headers } = await ask(served.port, '/page.html');
+  expect(headers).toMatchObject({
+    'content-type': 'text/x-own',
+    'cache-control': 'no-store',
+    vary: 'Origin, Accept-Encoding',
+  });
+  const absent = await ask(served.port, '/absent');
+  expect(absent.headers['content-type']).toBe('text/plain; charset=utf-8');
+  await served.close();
+});
+
 describe('what is not there', () => {
   it('is said by the handler itself, with what is allowed', async () => {
     const served = await start['node:http']();
