@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { kernelRefusal } from '../kernel/probe.js';
 import { type Certificate, selfSigned } from '../serving/certificate.js';
 import { FileServer, type FileServerOptions } from '../serving/file-server.js';
-import { Screen, lines, silent } from '../serving/reporter.js';
+import { type Reporter, Screen, lines, silent } from '../serving/reporter.js';
 import { WorkerPool, work } from '../serving/workers.js';
 import { UsageError } from './usage.js';
 
@@ -77,7 +77,14 @@ export async function run(args: string[]): Promise<number> {
       dotfiles: values.dotfiles ? 'allow' : 'ignore',
     } as const;
     const options = { root, host, port, certificate, require, files, json };
-    const serving = await start(options, workers, values.quiet);
+    const { stdout } = process;
+    const reporter = stdout.isTTY
+      ? new Screen(stdout, !values.quiet)
+      : values.quiet
+        ? silent
+        : lines;
+    const serving = await start(options, workers, reporter);
+    const announce = (text: string): void => reporter.note(text);
     const shown = host.includes(':') ? `[${host}]` : host;
     announce(`${root} is at https://${shown}:${serving.port}/`);
     announce(
@@ -98,10 +105,8 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
-const announce = (text: string): void => void process.stderr.write(`ktls: ${text}\n`);
-
 function failed(error: Error): number {
-  announce(error.message);
+  process.stderr.write(`ktls: ${error.message}\n`);
   return 1;
 }
 
@@ -133,14 +138,16 @@ interface Serving {
   kill(): void;
 }
 
-async function start(options: FileServerOptions, count: number, quiet: boolean): Promise<Serving> {
-  const { stdout } = process;
-  const reporter = stdout.isTTY ? new Screen(stdout, !quiet) : quiet ? silent : lines;
+async function start(
+  options: FileServerOptions,
+  count: number,
+  reporter: Reporter,
+): Promise<Serving> {
   if (count === 1) {
     const server = new FileServer(options, reporter);
     return { port: await server.listen(), stop: () => server.stop(), kill: () => undefined };
   }
-  const output = stdout.isTTY ? 'screen' : quiet ? 'silent' : 'lines';
+  const output = reporter instanceof Screen ? 'screen' : reporter === silent ? 'silent' : 'lines';
   const pool = new WorkerPool(count, options, output, reporter);
   try {
     return { port: await pool.port, stop: () => pool.stop(), kill: () => pool.kill() };

@@ -60,7 +60,7 @@ export class FileServer {
     });
     this.#server.on('secureConnection', (socket) => this.#secured(socket));
     this.#server.on('tlsClientError', (error) => {
-      if (error instanceof KtlsError) process.stderr.write(`ktls: ${error.message}\n`);
+      if (error instanceof KtlsError) this.#reporter.note(error.message);
     });
   }
 

@@ -9,7 +9,10 @@ export interface TransferState {
 }
 
 export interface Reporter {
+  /** Of the access log. */
   line(text: string): void;
+  /** Something about the server itself. */
+  note(text: string): void;
   transfer(state: TransferState): void;
   done(id: string): void;
 }
@@ -17,6 +20,7 @@ export interface Reporter {
 /** A line is written at once, so that those of several processes do not mix. */
 export const lines: Reporter = {
   line: (text) => void process.stdout.write(`${text}\n`),
+  note: (text) => void process.stderr.write(`ktls: ${text}\n`),
   transfer: () => undefined,
   done: () => undefined,
 };
@@ -45,6 +49,10 @@ export class Screen implements Reporter {
 
   line(text: string): void {
     if (this.#logs) this.#draw(`${text}\n`);
+  }
+
+  note(text: string): void {
+    this.#draw(`ktls: ${text}\n`);
   }
 
   transfer(state: TransferState): void {

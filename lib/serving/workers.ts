@@ -16,7 +16,7 @@ type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'listening'; readonly port: number }
   | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'line'; readonly text: string }
+  | { readonly type: 'line' | 'note'; readonly text: string }
   | { readonly type: 'transfer'; readonly state: TransferState }
   | { readonly type: 'done'; readonly id: string };
 
@@ -24,7 +24,6 @@ export class WorkerPool {
   readonly #start: Start;
   readonly #reporter: Reporter;
   readonly #listening = new Set<Worker>();
-  readonly #transfers = new Map<Worker, Set<string>>();
   #stopping = false;
   #started!: (port: number) => void;
   #failed!: (error: Error) => void;
@@ -59,6 +58,7 @@ export class WorkerPool {
   }
 
   kill(): void {
+    this.#stopping = true;
     for (const worker of this.#workers()) worker.process.kill('SIGKILL');
   }
 
@@ -73,7 +73,6 @@ export class WorkerPool {
   #fork(count: number): void {
     const worker = cluster.fork();
     const transfers = new Set<string>();
-    this.#transfers.set(worker, transfers);
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'ready') {
         this.#tell(worker, this.#start);
@@ -83,14 +82,14 @@ export class WorkerPool {
         if (this.#listening.size >= count) this.#started(message.port);
       } else if (message.type === 'failed') {
         this.#failed(new Error(message.message));
-      } else if (message.type === 'line') {
-        this.#reporter.line(message.text);
       } else if (message.type === 'transfer') {
         transfers.add(message.state.id);
         this.#reporter.transfer(message.state);
-      } else {
+      } else if (message.type === 'done') {
         transfers.delete(message.id);
         this.#reporter.done(message.id);
+      } else {
+        this.#reporter[message.type](message.text);
       }
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
@@ -103,7 +102,7 @@ export class WorkerPool {
         this.#failed(new Error(how));
         return;
       }
-      process.stderr.write(`ktls: ${how}; starting another\n`);
+      this.#reporter.note(`${how}; starting another`);
       this.#fork(count);
     });
   }
@@ -118,6 +117,7 @@ export async function work(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
   const remote: Reporter = {
     line: (text) => say({ type: 'line', text }),
+    note: (text) => say({ type: 'note', text }),
     transfer: (state) => say({ type: 'transfer', state }),
     done: (id) => say({ type: 'done', id }),
   };

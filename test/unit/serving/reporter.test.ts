@@ -23,6 +23,9 @@ it('keeps the log above the transfers', () => {
   screen.line('logged');
   expect(written).toMatch(/^\x1b\[1A\x1b\[Jlogged\n\/file [^\n]*\n$/);
   written = '';
+  screen.note('noted');
+  expect(written).toMatch(/^\x1b\[1A\x1b\[Jktls: noted\n\/file [^\n]*\n$/);
+  written = '';
   screen.done('1');
   screen.done('1');
   vi.advanceTimersByTime(1000);
