@@ -124,10 +124,13 @@ export async function work(): Promise<number> {
   const reporters = { screen: remote, lines, silent };
   return new Promise((resolve) => {
     let server: FileServer | null = null;
+    const begin = async ({ options, output }: Start): Promise<number> => {
+      server = new FileServer(options, reporters[output]);
+      return server.listen();
+    };
     process.on('message', (message: ToWorker) => {
       if (message.type === 'start') {
-        server = new FileServer(message.options, reporters[message.output]);
-        server.listen().then(
+        begin(message).then(
           (port) => say({ type: 'listening', port }),
           (error: unknown) => {
             say({ type: 'failed', message: (error as Error).message });

@@ -99,6 +99,12 @@ for (const workers of [1, 2]) {
       await expect(buffer(large)).rejects.toMatchObject({ code: 'ECONNRESET' });
     });
 
+    it('says so when the certificate is none', async () => {
+      await using serve = start('--cert', scratch.path('site/small.txt'));
+      const { code, stderr } = await serve.ended;
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^ktls: .*PEM.*\n$/)]);
+    });
+
     it('says so when the port is taken', async () => {
       await using serve = start();
       const port = await portOf(serve);
