@@ -83,9 +83,12 @@ async function inGuest(
   if (status !== 0) throw new Error(`${order.trial}: exit status ${status}`);
 }
 
+/** The commit, and whether what is measured or what measures differs from it. */
 function revision(): string {
-  const args = ['describe', '--always', '--dirty', '--match', 'v[0-9]*'];
-  return execFileSync('git', args, { encoding: 'latin1' }).trim();
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { encoding: 'latin1' }).trim();
+  const changed = git('status', '--porcelain', '--', 'lib', 'src-native', 'benchmarks/*.ts');
+  return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
 }
 
 /**
