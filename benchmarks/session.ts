@@ -111,6 +111,13 @@ export function ordersOf(settings: Settings, known: Result | undefined, vm: bool
   });
 }
 
+/** Its trials in the table's order, whichever was measured first. */
+function inOrder(result: Result): Result {
+  const place = ({ name }: { name: string }): number =>
+    trials.findIndex((trial) => trial.name === name);
+  return { ...result, trials: result.trials.toSorted((a, b) => place(a) - place(b)) };
+}
+
 /**
  * Carries the orders out and shows what they yield.
  *
@@ -132,7 +139,7 @@ export async function carryOut(
     const trial = trials.find(({ name }) => name === order.trial)!;
     console.log(`\n${place} ${heading(trial)}`);
     const add = (one: Result): void => {
-      result = merged(result, one);
+      result = inOrder(merged(result, one));
       onResult?.(result);
       const { driver } = one.trials[0]!.figures[0]!;
       console.log(
