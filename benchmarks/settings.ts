@@ -44,6 +44,10 @@ function positive(name: string, text: string): number {
   return value;
 }
 
+/** A word that is the name of a trial means no other. */
+const matches = (name: string, word: string): boolean =>
+  trials.some((trial) => trial.name === word) ? name === word : name.includes(word);
+
 /** @throws Error on an option that is unknown or selects nothing */
 export function settingsOf(args: string[]): Settings {
   const { values } = parseArgs({
@@ -75,7 +79,7 @@ export function settingsOf(args: string[]): Settings {
   const candidates =
     quick || !words ? trialsOf(quick ? 'quick' : full ? 'full' : 'standard') : trials;
   const chosen = candidates
-    .filter(({ name }) => words?.some((word) => name.includes(word)) ?? true)
+    .filter(({ name }) => words?.some((word) => matches(name, word)) ?? true)
     .map((trial) => {
       return { trial, drivers: trial.drivers.filter((name) => names?.includes(name) ?? true) };
     })
