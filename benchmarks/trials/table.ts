@@ -47,7 +47,7 @@ function file(set: Set, name: string, bytes: number, count: number) {
     sample: underLoad({
       warmUp: (target, { file }) => {
         file(small);
-        return loads.requests(target, `/file/${small}`, Math.min(count, 1000), 1);
+        return loads.requests(target, `/file/${small}`, Math.min(3 * count, 3000), 1);
       },
       load: (target, { file }) => {
         file(bytes);
@@ -68,7 +68,7 @@ function connections(name: string, kind: 'full' | 'resumed', title: string, give
     set: 'standard',
     drivers: secure,
     sample: underLoad({
-      warmUp: (target) => loads.connections(target, kind, 2),
+      warmUp: (target) => loads.connections(target, kind, 5),
       load: (target) => loads.connections(target, kind, 2),
     }),
     ...given,
@@ -88,13 +88,13 @@ function idleConnections(set: Set, count: number) {
 }
 
 const fallback = { drivers: ['https', 'ktls-fallback'], kernelTls: false } as const;
-const keepAlive = memory('quick', '1 KiB', KiB, [8000, 6000], 4);
+const keepAlive = memory('quick', '1 KiB', KiB, [20_000, 10_000], 4);
 
 export const trials: readonly Trial[] = [
   keepAlive,
-  memory('full', '16 KiB', 16 * KiB, [4000, 3000], 4),
-  memory('quick', '64 KiB', 64 * KiB, [2000, 1500], 4),
-  memory('standard', '1 MiB', MiB, [120, 120], 2),
+  memory('full', '16 KiB', 16 * KiB, [10_000, 5000], 4),
+  memory('quick', '64 KiB', 64 * KiB, [8000, 3000], 4),
+  memory('standard', '1 MiB', MiB, [400, 200], 2),
   memory('full', '64 MiB', 64 * MiB, [3, 3], 1),
   file('full', '16 KiB', 16 * KiB, 3000),
   file('standard', '100 KiB', 100 * KiB, 1000),
@@ -108,8 +108,8 @@ export const trials: readonly Trial[] = [
     set: 'quick',
     drivers: node,
     sample: underLoad({
-      warmUp: (target, { file }) => loads.upload(target, file(64 * MiB), 1),
-      load: (target, { file }) => loads.upload(target, file(64 * MiB), 2),
+      warmUp: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
+      load: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
     }),
   }),
   trial({
@@ -151,7 +151,7 @@ export const trials: readonly Trial[] = [
     unit: 'MiB',
     set: 'quick',
     drivers: ['tls.connect', 'ktls.connect'],
-    sample: clientDownload(64 * MiB, 1, 2),
+    sample: clientDownload(64 * MiB, 2, 3),
   }),
   {
     ...keepAlive,
