@@ -10,10 +10,13 @@ export interface Machine {
   readonly kernel: string;
   readonly cpu: string;
   readonly cpus: number;
+  /** Bytes. */
   readonly memory: number;
   readonly node: string;
   readonly openssl: string;
   readonly time: Time;
+  /** Of the other servers, and of the tools that make the load. */
+  readonly tools: Readonly<Record<string, string>>;
 }
 
 export function machine(time: Time): Machine {
@@ -26,22 +29,18 @@ export function machine(time: Time): Machine {
     node: process.version,
     openssl: process.versions.openssl,
     time,
+    tools: {
+      nginx: versionOf('nginx', '-v'),
+      h2load: versionOf('h2load', '--version'),
+      curl: versionOf('curl', '--version'),
+      openssl: versionOf('openssl', 'version'),
+    },
   };
 }
 
-/** Of the tools that make the load. */
-export function toolVersions(): Record<string, string> {
-  const first = (program: string, ...args: string[]): string => {
-    try {
-      return execFileSync(program, args, { encoding: 'latin1', stdio: 'pipe' }).split('\n')[0]!;
-    } catch (error) {
-      // wrk says its version together with its usage, and fails.
-      return (error as { stdout: string }).stdout.split('\n')[0]!;
-    }
-  };
-  return {
-    wrk: first('wrk', '--version'),
-    curl: first('curl', '--version'),
-    openssl: first('openssl', 'version'),
-  };
+/** The first word of the answer that is a version. */
+function versionOf(program: string, option: string): string {
+  const script = '"$0" "$1" 2>&1';
+  const text = execFileSync('sh', ['-c', script, program, option], { encoding: 'latin1' });
+  return /\d+(?:\.\d+)+\w*/.exec(text)?.[0] ?? 'unknown';
 }

@@ -3,20 +3,18 @@
  * is not Node is measured alike.
  */
 import { readFileSync, readdirSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 import ktls from 'ktls';
+import type { Offloaded } from './result.js';
+import type { Sample } from './trials/trial.js';
 
-/** Microseconds of CPU, and bytes of memory. */
+/** What a process has used so far: microseconds of CPU, bytes of memory. */
 export interface Usage {
+  /** Of the clock, in microseconds. */
+  readonly at: number;
   readonly user: number;
   readonly system: number;
   readonly resident: number;
-}
-
-/** CPU time of what has been done between two looks, in microseconds. */
-export interface Cost {
-  readonly user: number;
-  readonly system: number;
-  readonly total: number;
 }
 
 /**
@@ -37,13 +35,41 @@ export function usageOf(pid: number): Usage {
   const [user, system] = [Number(stat[11]), Number(stat[12])];
   const share = user + system === 0 ? 1 : user / (user + system);
   const total = nanoseconds / 1000;
-  return { user: total * share, system: total * (1 - share), resident: residentOf(pid) };
+  return {
+    at: performance.now() * 1000,
+    user: total * share,
+    system: total * (1 - share),
+    resident: residentOf(pid),
+  };
 }
 
-export function costBetween(before: Usage, after: Usage): Cost {
-  const user = after.user - before.user;
-  const system = after.system - before.system;
-  return { user, system, total: user + system };
+/** The part of a sample that follows from two looks at a process. */
+export function costOf(
+  before: Usage,
+  after: Usage,
+  units: number,
+): Pick<Sample, 'units' | 'cpu' | 'perSecond' | 'resident'> {
+  const user = (after.user - before.user) / units;
+  const system = (after.system - before.system) / units;
+  return {
+    units,
+    cpu: { total: user + system, user, system },
+    perSecond: units / ((after.at - before.at) / 1e6),
+    resident: after.resident,
+  };
+}
+
+/**
+ * What the kernel has in use for all processes, in bytes: slabs, per-CPU data, and what sockets hold in
+ * pages.
+ */
+export function kernelMemory(): number {
+  const meminfo = readFileSync('/proc/meminfo', 'latin1');
+  const kibibytes = ['Slab', 'Percpu']
+    .map((name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(meminfo)?.[1] ?? 0))
+    .reduce((sum, value) => sum + value);
+  const [, pages] = /^TCP: .* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'latin1'))!;
+  return kibibytes * 1024 + Number(pages) * 4096;
 }
 
 function residentOf(pid: number): number {
@@ -51,12 +77,7 @@ function residentOf(pid: number): number {
   return Number(kibibytes) * 1024;
 }
 
-/** Directions of connections that have gone under kernel TLS in this network namespace, all told. */
-export interface Offloaded {
-  readonly tx: number;
-  readonly rx: number;
-}
-
+/** Of this network namespace, all told. */
 export function offloadedSoFar(): Offloaded {
   const counters = ktls.stats() ?? {};
   const sum = (...names: string[]): number =>

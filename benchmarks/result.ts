@@ -1,18 +1,25 @@
-/** What a run yields: the form of the files in `benchmarks/results`. */
+/** What is measured, written down: the form of the files in `benchmarks/results`. */
+import { type DriverName, isBaseline } from './drivers/driver.js';
 import type { Machine } from './machine.js';
-import type { Sample } from './subject.js';
-import type { Unit } from './trials.js';
+import { type Metric, type Sample, type Trial, type Unit, valueOf } from './trials/trial.js';
 
-/** Before the result's JSON on standard output. */
-export const RESULT_MARK = 'ktls-bench-result ';
+/** Directions of connections that went under kernel TLS, by the kernel's own counters. */
+export interface Offloaded {
+  readonly tx: number;
+  readonly rx: number;
+}
 
+/** A sample, and what the kernel has counted meanwhile, warm-up included. */
+export type VerifiedSample = Sample & { readonly offloaded: Offloaded };
+
+/** The samples of one driver in one trial. */
 export interface Figures {
-  readonly driver: string;
-  readonly samples: readonly Sample[];
-  /** The median of the samples, in microseconds of CPU for one unit. */
-  readonly total: number;
-  readonly user: number;
-  readonly system: number;
+  readonly driver: DriverName;
+  /** The commit that was measured, with `-dirty` if there were changes to it. */
+  readonly revision: string;
+  readonly samples: readonly VerifiedSample[];
+  /** The median of what the trial compares: microseconds or bytes, for one unit. */
+  readonly value: number;
   /** Between the dearest and the cheapest sample, as a share of the median. */
   readonly spread: number;
 }
@@ -20,7 +27,8 @@ export interface Figures {
 export interface TrialResult {
   readonly name: string;
   readonly title: string;
-  readonly measures: 'server' | 'client';
+  readonly measures: Trial['measures'];
+  readonly metric: Metric;
   readonly unit: Unit;
   readonly figures: readonly Figures[];
 }
@@ -28,33 +36,57 @@ export interface TrialResult {
 export interface Result {
   readonly date: string;
   readonly machine: Machine;
-  readonly tools: Readonly<Record<string, string>>;
   readonly version: string;
   readonly cipher: string;
   readonly trials: readonly TrialResult[];
 }
 
-export function figuresOf(driver: string, samples: readonly Sample[]): Figures {
-  const total = median(samples.map((sample) => sample.total));
-  const totals = samples.map((sample) => sample.total);
-  return {
-    driver,
-    samples,
-    total,
-    user: median(samples.map((sample) => sample.user)),
-    system: median(samples.map((sample) => sample.system)),
-    spread: (Math.max(...totals) - Math.min(...totals)) / total,
-  };
+export function figuresOf(
+  { metric }: Pick<Trial, 'metric'>,
+  driver: DriverName,
+  revision: string,
+  samples: readonly VerifiedSample[],
+): Figures {
+  const values = samples.map((sample) => valueOf(metric, sample));
+  const value = median(values);
+  const spread = (Math.max(...values) - Math.min(...values)) / value;
+  return { driver, revision, samples, value, spread };
 }
 
 /** How dear a driver is beside node:tls's own, which is 1. */
-export function ratios({ figures }: TrialResult): { driver: string; ratio: number }[] {
-  const baseline = figures.find(({ driver }) => driver === 'https' || driver === 'tls.connect');
-  return figures.map(({ driver, total }) => ({ driver, ratio: total / (baseline?.total ?? NaN) }));
+export function ratioOf({ figures }: TrialResult, driver: DriverName): number {
+  const value = (of: (name: DriverName) => boolean): number =>
+    figures.find((each) => of(each.driver))?.value ?? NaN;
+  return value((name) => name === driver) / value(isBaseline);
 }
 
-function median(values: readonly number[]): number {
+/** The median over the samples of one of their numbers. */
+export function medianOf(figures: Figures, of: (sample: Sample) => number): number {
+  return median(figures.samples.map(of));
+}
+
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
+
+/** One result of two of the same kind; the second's figures take the place of the first's. */
+export function merged(first: Result | undefined, second: Result): Result {
+  if (first === undefined) return second;
+  const kind = ({ machine, version, cipher }: Result): string =>
+    JSON.stringify([machine, version, cipher]);
+  if (kind(first) !== kind(second)) {
+    throw new Error(`of different machines or settings:\n${kind(first)}\n${kind(second)}`);
+  }
+  const trials = new Map(first.trials.map((trial) => [trial.name, trial]));
+  for (const trial of second.trials) {
+    const known = trials.get(trial.name)?.figures ?? [];
+    const figures = [...known.filter(({ driver }) => !has(trial, driver)), ...trial.figures];
+    trials.set(trial.name, { ...trial, figures });
+  }
+  return { ...second, trials: [...trials.values()] };
+}
+
+export const has = ({ figures }: TrialResult, name: DriverName): boolean =>
+  figures.some(({ driver }) => driver === name);

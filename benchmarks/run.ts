@@ -1,49 +1,36 @@
 /**
- * Runs the trials, each sample in fresh processes, and writes to standard output, which is all that leaves
- * a guest: the figures as they come, then the whole result behind a mark. `npm run bench` starts it where
- * kernel TLS is.
+ * The process that measures: takes the samples of one trial, and writes each driver's result behind a mark
+ * to standard output, which is all that leaves a guest. `benchmarks/session.ts` starts it, where it is to
+ * measure, with an Order as its argument.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import type { TlsSettings } from './drivers/driver.js';
-import { type Time, machine, toolVersions } from './machine.js';
-import {
-  type Figures,
-  RESULT_MARK,
-  type Result,
-  type TrialResult,
-  figuresOf,
-  ratios,
-} from './result.js';
-import { type Sample, sample } from './subject.js';
-import { FILE_SIZE, type Trial, trials } from './trials.js';
+import { type DriverName, drivers } from './drivers/driver.js';
+import { machine } from './machine.js';
+import { offloadedSoFar } from './measure.js';
+import { type Order, RESULT_MARK } from './order.js';
+import { type Result, type VerifiedSample, figuresOf } from './result.js';
+import { trials } from './trials/table.js';
+import { MiB, type Scene, type Trial } from './trials/trial.js';
 
-const { values: options } = parseArgs({
-  options: {
-    filter: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    samples: { type: 'string' },
-    version: { type: 'string', default: 'TLSv1.3' },
-    cipher: { type: 'string' },
-    time: { type: 'string', default: 'clock' },
-  },
-});
-
-const version = options.version as TlsSettings['version'];
-const cipher =
-  options.cipher ??
-  (version === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'ECDHE-ECDSA-AES128-GCM-SHA256');
-const time = options.time as Time;
-// Counted instructions repeat; wall time does not.
-const usual = time === 'instructions' ? 2 : 5;
-const samples =
-  options.samples === undefined ? (options.quick ? 1 : usual) : Number(options.samples);
-const chosen = trials.filter(
-  (trial) => trial.name.includes(options.filter) && (!options.quick || trial.quick === true),
-);
+/** @throws Error if a connection of a kernel TLS driver ran in user space, or one of another did not */
+async function take(scene: Scene, trial: Trial, driver: DriverName): Promise<VerifiedSample> {
+  const before = offloadedSoFar();
+  const sample = await trial.sample(scene, driver);
+  const after = offloadedSoFar();
+  const offloaded = { tx: after.tx - before.tx, rx: after.rx - before.rx };
+  const wanted: readonly string[] = drivers[driver].offload;
+  const silent = wanted.some(
+    (direction) => offloaded[direction as 'tx' | 'rx'] < sample.connections,
+  );
+  if (silent || (wanted.length === 0 && offloaded.tx + offloaded.rx > 0)) {
+    const counted = `${offloaded.tx} tx and ${offloaded.rx} rx went under kernel TLS`;
+    throw new Error(`${trial.name}, ${driver}: of ${sample.connections} connections, ${counted}`);
+  }
+  return { ...sample, offloaded };
+}
 
 function certificate(folder: string): { key: string; cert: string } {
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -53,48 +40,54 @@ function certificate(folder: string): { key: string; cert: string } {
   return { key: readFileSync(key, 'latin1'), cert: readFileSync(cert, 'latin1') };
 }
 
-function show({ driver, total, user, system, spread }: Figures, unit: string, ratio: number): void {
-  const figures = [total, user, system].map((value) => value.toFixed(1).padStart(10)).join('');
-  const beside = Number.isNaN(ratio) ? '' : `${ratio.toFixed(3)}×`.padStart(9);
-  const range = `±${(spread * 50).toFixed(1)} %`.padStart(9);
-  console.log(`  ${driver.padEnd(14)}${figures} µs/${unit.padEnd(10)}${beside}${range}`);
+function fileMaker(folder: string) {
+  mkdirSync(join(folder, 'file'));
+  return (bytes: number): string => {
+    const path = join(folder, 'file', String(bytes));
+    if (statSync(path, { throwIfNoEntry: false })?.size === bytes) return path;
+    const piece = Buffer.alloc(Math.min(bytes, MiB), 'file');
+    for (let written = 0; written < bytes; written += piece.length) {
+      writeFileSync(path, piece, { flag: 'a' });
+    }
+    return path;
+  };
 }
 
-async function run(trial: Trial, scene: Parameters<typeof sample>[0]): Promise<TrialResult> {
-  console.log(`${trial.name}: ${trial.title} (CPU of the ${trial.measures}: all, user, system)`);
-  const taken = new Map<string, Sample[]>(trial.drivers.map((driver) => [driver, []]));
+async function run(order: Order, trial: Trial, scene: Scene): Promise<void> {
+  const { version, cipher, samples, revision } = order;
+  const facts = machine(order.time);
+  const taken = new Map<DriverName, VerifiedSample[]>();
   // Round by round, so that a machine that changes its pace changes it for all.
-  for (let round = 0; round < samples; round++) {
-    for (const driver of trial.drivers) {
-      taken.get(driver)!.push(await sample(scene, trial, driver));
+  for (let round = 1; round <= samples; round++) {
+    for (const driver of order.drivers) {
+      const list = [...(taken.get(driver) ?? []), await take(scene, trial, driver)];
+      taken.set(driver, list);
+      if (round < samples) continue;
+      const { name, title, measures, metric, unit } = trial;
+      const figures = [figuresOf(trial, driver, revision, list)];
+      const result: Result = {
+        date: new Date().toISOString(),
+        machine: facts,
+        version,
+        cipher,
+        trials: [{ name, title, measures, metric, unit, figures }],
+      };
+      console.log(RESULT_MARK + JSON.stringify(result));
     }
   }
-  const { name, title, measures, unit } = trial;
-  const figures = [...taken].map(([driver, list]) => figuresOf(driver, list));
-  const result = { name, title, measures, unit, figures };
-  for (const [index, { ratio }] of ratios(result).entries()) show(figures[index]!, unit, ratio);
-  return result;
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'ktls-bench-'));
-try {
-  const file = join(folder, 'file');
-  writeFileSync(file, Buffer.alloc(FILE_SIZE, 'file'));
-  const scene = { tls: { ...certificate(folder), version, cipher }, file };
-  const facts = machine(time);
-  console.log(`Linux ${facts.kernel}, ${facts.cpu}, Node ${facts.node}, ${version} ${cipher}`);
-  if (time === 'clock') console.log('Wall-clock time is noisy: mind the spread.');
-  const results: TrialResult[] = [];
-  for (const trial of chosen) results.push(await run(trial, scene));
-  const result: Result = {
-    date: new Date().toISOString(),
-    machine: facts,
-    tools: toolVersions(),
-    version,
-    cipher,
-    trials: results,
-  };
-  console.log(RESULT_MARK + JSON.stringify(result));
-} finally {
-  rmSync(folder, { recursive: true });
+async function main(order: Order): Promise<void> {
+  const trial = trials.find(({ name }) => name === order.trial)!;
+  if (order.barModule) writeFileSync('/proc/sys/kernel/modprobe', '/bin/false');
+  const folder = mkdtempSync(join(tmpdir(), 'ktls-bench-'));
+  try {
+    const { version, cipher } = order;
+    const tls = { ...certificate(folder), version, cipher };
+    await run(order, trial, { tls, folder, file: fileMaker(folder) });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
+
+await main(JSON.parse(process.argv[2]!) as Order);

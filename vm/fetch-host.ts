@@ -84,7 +84,12 @@ export async function fetchBusybox(): Promise<string> {
   return existsSync(inBin) ? inBin : join(root, 'usr', 'bin', 'busybox');
 }
 
-/** The load generator `wrk`, for the benchmarks, unpacked. @returns its root */
-export async function fetchWrk(): Promise<string> {
-  return unpackAside('wrk', 'wrk', (await hostRelease()).suites[0]!);
+/** What only the benchmarks need, by program. */
+const benchmarkPackages = { h2load: 'nghttp2-client', nginx: 'nginx' } as const;
+
+export type BenchmarkProgram = keyof typeof benchmarkPackages;
+
+/** A program of the benchmarks, its package unpacked. @returns the package's root */
+export async function fetchBenchmarkProgram(name: BenchmarkProgram): Promise<string> {
+  return unpackAside(name, benchmarkPackages[name], (await hostRelease()).suites[0]!);
 }

@@ -2,7 +2,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runText } from './command.js';
 import { VmError } from './errors.js';
-import { fetchQemu, fetchVirtiofsd, fetchWrk } from './fetch-host.js';
+import {
+  type BenchmarkProgram,
+  fetchBenchmarkProgram,
+  fetchQemu,
+  fetchVirtiofsd,
+} from './fetch-host.js';
 import { findProgram } from './tools.js';
 
 /** A program of the host's, or one unpacked into the cache with its own libraries. */
@@ -38,12 +43,18 @@ export async function findVirtiofsd(): Promise<HostProgram & { inC: boolean }> {
   return { program, libraries, inC: program.includes('/qemu/') };
 }
 
-/** wrk, for the benchmarks. */
-export async function findWrk(): Promise<HostProgram> {
-  const own = findProgram('wrk');
+/** A load generator or a server of the benchmarks. */
+export async function findBenchmarkProgram(name: BenchmarkProgram): Promise<HostProgram> {
+  const own = findProgram(name);
   if (own) return { program: own, libraries: [] };
-  const root = await fetchWrk();
-  return { program: join(root, 'usr', 'bin', 'wrk'), libraries: librariesOf(root) };
+  const root = await fetchBenchmarkProgram(name);
+  const program = ['bin', 'sbin']
+    .map((directory) => join(root, 'usr', directory, name))
+    .find(existsSync);
+  if (program === undefined) {
+    throw new VmError('ERR_KTLS_VM_BAD_PACKAGE', `no ${name} below ${root}`);
+  }
+  return { program, libraries: librariesOf(root) };
 }
 
 function librariesOf(root: string): string[] {

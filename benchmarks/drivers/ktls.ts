@@ -8,4 +8,9 @@ export const driver: Driver = {
   listen: (handler, tls) =>
     ktls.offload(createServer(tlsOptions(tls), handler), { mode: 'require' }),
   sendFile: (response, path) => void createReadStream(path).pipe(response),
+  echo: (tls) =>
+    ktls.createServer(
+      { ...tlsOptions(tls), mode: 'require' },
+      (socket) => void socket.pipe(socket),
+    ),
 };

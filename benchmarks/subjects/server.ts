@@ -2,22 +2,29 @@
  * The measured process of a server trial: one driver, serving
  *
  *   GET /memory/<bytes>   from a Buffer
- *   GET /file             the file of the settings
+ *   GET /file/<bytes>     a file of the settings' folder
  *   PUT /                 takes the body in and counts it
+ *
+ * or returning what it gets. It answers the messages `watch`, `delay` and `collect`.
  */
 import { statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Driver, DriverName, TlsSettings } from '../drivers/driver.js';
 
 /** What the measured process gets in its first argument. */
 export interface ServerSettings {
   readonly driver: DriverName;
   readonly tls: TlsSettings;
-  readonly file: string;
+  readonly folder: string;
+  /** `idle`: connections are never closed for being idle. */
+  readonly role: 'http' | 'echo' | 'idle';
 }
 
-const { driver: name, tls, file } = JSON.parse(process.argv[2]!) as ServerSettings;
+const { driver: name, tls, folder, role } = JSON.parse(process.argv[2]!) as ServerSettings;
 const { driver } = (await import(`../drivers/${name}.js`)) as { driver: Driver };
 
 const bodies = new Map<string, Buffer>();
@@ -37,19 +44,53 @@ function takeIn(request: IncomingMessage, response: ServerResponse): void {
   request.on('end', () => response.end(String(bytes)));
 }
 
-const server = driver.listen((request, response) => {
+function answer(request: IncomingMessage, response: ServerResponse): void {
   const { method, url = '' } = request;
   if (method === 'PUT') {
     takeIn(request, response);
-  } else if (url === '/file') {
+  } else if (url.startsWith('/file/')) {
+    const file = join(folder, url);
     response.setHeader('Content-Length', statSync(file).size);
     driver.sendFile(response, file);
   } else {
     response.end(body(url));
   }
-}, tls);
+}
 
+function listening(): Server {
+  if (role === 'echo') return driver.echo(tls);
+  const server = driver.listen(answer, tls);
+  if (role === 'idle') server.keepAliveTimeout = 0;
+  return server;
+}
+
+const server = listening();
 server.listen(0, '127.0.0.1', () => {
   process.send!({ port: (server.address() as AddressInfo).port });
+});
+
+const delay = monitorEventLoopDelay({ resolution: 1 });
+
+const answers: Readonly<Record<string, () => unknown>> = {
+  /** Starts to watch the event loop. */
+  watch: () => delay.enable(),
+  /** What has been seen of it, in microseconds. */
+  delay: () => {
+    delay.disable();
+    const [p50, p99] = [delay.percentile(50) / 1000, delay.percentile(99) / 1000];
+    return { p50, p99, max: delay.max / 1000 };
+  },
+  /** Leaves no garbage to be taken for memory in use. */
+  collect: async () => {
+    for (let i = 0; i < 3; i++) {
+      await sleep(200);
+      globalThis.gc!();
+    }
+    return true;
+  },
+};
+
+process.on('message', (question: string) => {
+  void Promise.resolve(answers[question]!()).then((value) => process.send!(value ?? true));
 });
 process.on('disconnect', () => process.exit());

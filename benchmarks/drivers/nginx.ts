@@ -1,0 +1,84 @@
+/** nginx with one process, its TLS in user space or with OpenSSL's kernel TLS. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TlsSettings } from './driver.js';
+
+interface NginxSettings {
+  readonly tls: TlsSettings;
+  readonly kernelTls: boolean;
+  /** Holds the content, and gets the configuration. */
+  readonly folder: string;
+}
+
+/** @returns the process, which listens */
+export async function startNginx(
+  settings: NginxSettings,
+): Promise<{ process: ChildProcess; port: number }> {
+  const port = await freePort();
+  const home = join(settings.folder, 'nginx');
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, 'key.pem'), settings.tls.key);
+  writeFileSync(join(home, 'cert.pem'), settings.tls.cert);
+  writeFileSync(join(home, 'nginx.conf'), configuration(settings, home, port));
+  const args = ['-p', home, '-c', 'nginx.conf', '-e', 'error.log'];
+  const child = spawn('nginx', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  for (let tries = 0; !(await accepts(port)); tries++) {
+    if (child.exitCode !== null || tries === 1000) throw new Error('nginx does not listen');
+    await sleep(10);
+  }
+  return { process: child, port };
+}
+
+function configuration({ tls, kernelTls, folder }: NginxSettings, home: string, port: number) {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  const cipher =
+    tls.version === 'TLSv1.3'
+      ? `ssl_conf_command Ciphersuites ${tls.cipher};`
+      : `ssl_ciphers ${tls.cipher};`;
+  return `
+daemon off;
+master_process off;
+pid ${home}/nginx.pid;
+events { worker_connections 16384; }
+http {
+  access_log off;
+  sendfile on;
+  keepalive_requests 1000000;
+  default_type application/octet-stream;
+  ${temporary.map((name) => `${name}_temp_path ${home}/${name};`).join('\n  ')}
+  server {
+    listen 127.0.0.1:${port} ssl;
+    root ${folder};
+    ssl_certificate cert.pem;
+    ssl_certificate_key key.pem;
+    ssl_protocols ${tls.version};
+    ${cipher}
+    ${kernelTls ? 'ssl_conf_command Options KTLS;' : ''}
+  }
+}
+`;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}

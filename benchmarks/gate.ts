@@ -1,0 +1,48 @@
+/** Whether kernel TLS has become dearer than the committed figures say. */
+import type { DriverName } from './drivers/driver.js';
+import { isBaseline } from './drivers/driver.js';
+import { type Result, has, ratioOf } from './result.js';
+
+export interface Comparison {
+  readonly trial: string;
+  readonly driver: DriverName;
+  readonly committed: number;
+  readonly now: number;
+  /** `now` as a share of `committed`, less one. */
+  readonly change: number;
+}
+
+/** What counts: the values on the same kernel and Node, else how they stand to node:tls's own. */
+export function measureOf(committed: Result, now: Result): 'value' | 'ratio' {
+  const same = (['kernel', 'node', 'cpu'] as const).every(
+    (fact) => committed.machine[fact] === now.machine[fact],
+  );
+  return same ? 'value' : 'ratio';
+}
+
+/**
+ * Every driver under kernel TLS that both have.
+ *
+ * @throws Error if there is none, or a trial was not measured before
+ */
+export function compare(committed: Result, now: Result): Comparison[] {
+  const measure = measureOf(committed, now);
+  const comparisons = now.trials.flatMap((trial) => {
+    const before = committed.trials.find(({ name }) => name === trial.name);
+    return trial.figures
+      .filter(({ driver }) => !isBaseline(driver) && driver.includes('ktls'))
+      .map(({ driver }) => {
+        if (before === undefined || !has(before, driver)) {
+          throw new Error(`${trial.name}, ${driver}: not among the committed figures`);
+        }
+        const of = (each: typeof trial): number =>
+          measure === 'ratio'
+            ? ratioOf(each, driver)
+            : each.figures.find((figures) => figures.driver === driver)!.value;
+        const [was, is] = [of(before), of(trial)];
+        return { trial: trial.name, driver, committed: was, now: is, change: is / was - 1 };
+      });
+  });
+  if (comparisons.length === 0) throw new Error('nothing to compare');
+  return comparisons;
+}

@@ -1,0 +1,78 @@
+/** Everything that is made from a result file: the README's table, docs/performance.md, its charts. */
+import { readFileSync } from 'node:fs';
+import { format, resolveConfig } from 'prettier';
+import type { Result, TrialResult } from '../result.js';
+import { chart } from './charts.js';
+import type { Source } from './source.js';
+import { details, losses, summary } from './tables.js';
+
+const BEGIN = '<!-- made by npm run bench:report -->';
+const END = '<!-- end of what npm run bench:report made -->';
+
+const what = ({ machine, version, cipher }: Result): string =>
+  `Linux ${machine.kernel}, Node ${machine.node}, ${version}, ${cipher}`;
+
+function readmeSection({ path, result }: Source): string {
+  return [
+    BEGIN,
+    '',
+    summary(result.trials),
+    '',
+    `${what(result)}; CPU of the server (of the client, where it says so), in a VM where 1 µs is 1,000 instructions. All drivers, charts, and where kernel TLS loses: [Performance](docs/performance.md). Result file: [${path}](${path}).`,
+    '',
+    END,
+  ].join('\n');
+}
+
+const chartFile = ({ name }: TrialResult): string => `docs/performance/${name}.svg`;
+
+function performanceDocument({ path, result }: Source): string {
+  const { machine, trials } = result;
+  const revisions = new Set(trials.flatMap(({ figures }) => figures.map((each) => each.revision)));
+  const tools = Object.entries(machine.tools).map(([name, version]) => `${name} ${version}`);
+  return [
+    '# Performance',
+    '',
+    `Made by \`npm run bench:report\` from [${path}](../${path}): ${what(result)}; ${tools.join(', ')}; revision ${[...revisions].join(', ')}.`,
+    '',
+    readFileSync('benchmarks/report/method.md', 'utf8').trim(),
+    '',
+    '## All in one table',
+    '',
+    summary(trials),
+    '',
+    '## Where kernel TLS costs more than node:tls',
+    '',
+    losses(trials),
+    '',
+    ...trials.flatMap((trial) => [
+      `## ${trial.title}`,
+      '',
+      `![${trial.title}](${chartFile(trial).replace('docs/', '')})`,
+      '',
+      details(trial),
+      '',
+    ]),
+  ].join('\n');
+}
+
+async function markdown(text: string): Promise<string> {
+  const config = await resolveConfig('README.md');
+  return format(text, { ...config, parser: 'markdown' });
+}
+
+function readmeWith(section: string): string {
+  const readme = readFileSync('README.md', 'utf8');
+  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`README.md lacks '${BEGIN}' or '${END}'`);
+  return readme.slice(0, begin) + section + readme.slice(end + END.length);
+}
+
+/** @returns the files' contents by their paths */
+export async function documents(source: Source): Promise<Map<string, string>> {
+  return new Map([
+    ['README.md', await markdown(readmeWith(readmeSection(source)))],
+    ['docs/performance.md', await markdown(performanceDocument(source))],
+    ...source.result.trials.map((trial) => [chartFile(trial), chart(trial)] as const),
+  ]);
+}

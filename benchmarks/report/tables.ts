@@ -1,0 +1,126 @@
+/** The tables of the README and of docs/performance.md, in Markdown. */
+import { type DriverName, drivers, isBaseline } from '../drivers/driver.js';
+import { type Figures, type TrialResult, medianOf, ratioOf } from '../result.js';
+import type { Metric } from '../trials/trial.js';
+
+const NONE = '–';
+
+const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const rule = head.map((_, index) => (index === 0 ? '---' : '---:'));
+  return [row(head), row(rule), ...rows.map(row)].join('\n');
+}
+
+/** Three digits that count, or all before the point. */
+function number(value: number | undefined): string {
+  if (value === undefined || Number.isNaN(value)) return NONE;
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  const [whole, fraction] = value.toFixed(digits).split('.');
+  const grouped = whole!.replace(/\B(?=(\d{3})+$)/g, ',');
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`;
+}
+
+const ratio = (value: number): string => (Number.isNaN(value) ? NONE : `${value.toFixed(2)}×`);
+
+/** What a trial compares, in units for reading. */
+const shown: Readonly<Record<Metric, { unit: string; divisor: number }>> = {
+  cpu: { unit: 'µs', divisor: 1 },
+  memory: { unit: 'KiB', divisor: 1024 },
+  delay: { unit: 'ms', divisor: 1000 },
+};
+
+export const unitOf = ({ metric, unit }: TrialResult): string =>
+  metric === 'delay' ? 'ms, p99' : `${shown[metric].unit} per ${unit}`;
+
+export const valueOf = ({ metric }: TrialResult, figures: Figures): number =>
+  figures.value / shown[metric].divisor;
+
+const find = ({ figures }: TrialResult, of: (name: DriverName) => boolean): Figures | undefined =>
+  figures.find(({ driver }) => of(driver));
+
+/** The kernel TLS driver that a user would take for the work. */
+function chosen(trial: TrialResult): Figures | undefined {
+  const order: readonly DriverName[] = ['ktls-sendfile', 'ktls', 'ktls.connect', 'ktls-fallback'];
+  return order
+    .map((name) => find(trial, (driver) => driver === name))
+    .find((figures) => figures !== undefined);
+}
+
+/** One line for each trial that has both sides. */
+export function summary(trials: readonly TrialResult[]): string {
+  const lines = trials.flatMap((trial) => {
+    const baseline = find(trial, isBaseline);
+    const ktls = chosen(trial);
+    if (baseline === undefined || ktls === undefined) return [];
+    const floor = find(trial, (name) => name === 'http');
+    const how = ktls.driver === 'ktls-sendfile' ? ', `sendFile`' : '';
+    const value = (figures?: Figures): string =>
+      number(figures === undefined ? undefined : valueOf(trial, figures));
+    const cells = [value(floor), value(baseline), value(ktls), ratio(ratioOf(trial, ktls.driver))];
+    return [[`${trial.title}${how}`, unitOf(trial), ...cells]];
+  });
+  return table(['', '', 'no TLS', 'node:tls', 'ktls', 'ktls ÷ node:tls'], lines);
+}
+
+/** All that is known of a trial's drivers. */
+export function details(trial: TrialResult): string {
+  const lines = trial.figures.map((figures) => {
+    const { driver, samples, spread } = figures;
+    const first = samples[0]!;
+    const median = (of: Parameters<typeof medianOf>[1]): string => number(medianOf(figures, of));
+    const { tx, rx } = first.offloaded;
+    return [
+      drivers[driver].title,
+      ...(trial.metric === 'cpu' ? [] : [number(valueOf(trial, figures))]),
+      ratio(ratioOf(trial, driver)),
+      ...(trial.metric === 'memory'
+        ? [
+            median((sample) => sample.memory!.resident / 1024),
+            median((sample) => sample.memory!.kernel / 1024),
+          ]
+        : []),
+      median((sample) => sample.cpu.total),
+      median((sample) => sample.cpu.user),
+      median((sample) => sample.cpu.system),
+      median((sample) => sample.perSecond),
+      ...(first.latency === undefined
+        ? [NONE, NONE]
+        : [
+            median((sample) => sample.latency!.p50 / 1000),
+            median((sample) => sample.latency!.p99 / 1000),
+          ]),
+      median((sample) => sample.resident / 1024 / 1024),
+      drivers[driver].offload.length === 0 ? NONE : `${tx} / ${rx}`,
+      `±${(spread * 50).toFixed(1)} % of ${samples.length}`,
+    ];
+  });
+  const per = trial.unit;
+  const head = [
+    '',
+    ...(trial.metric === 'cpu' ? [] : [unitOf(trial)]),
+    '÷ node:tls',
+    ...(trial.metric === 'memory' ? ['RSS, KiB', 'kernel, KiB'] : []),
+    `CPU µs per ${per}`,
+    'user',
+    'system',
+    `${per === 'MiB' ? per : `${per}s`}/s`,
+    'p50 ms',
+    'p99 ms',
+    'RSS MiB',
+    'offloaded tx / rx',
+    'spread',
+  ];
+  return table(head, lines);
+}
+
+/** The drivers under kernel TLS that cost more than node:tls. */
+export function losses(trials: readonly TrialResult[]): string {
+  const lines = trials.flatMap((trial) =>
+    trial.figures
+      .filter(({ driver }) => driver.startsWith('ktls') && ratioOf(trial, driver) > 1)
+      .map(({ driver }) => [trial.title, drivers[driver].title, ratio(ratioOf(trial, driver))]),
+  );
+  if (lines.length === 0) return 'Nowhere, in these trials.';
+  return table(['', 'driver', '÷ node:tls'], lines);
+}

@@ -1,0 +1,169 @@
+/**
+ * Carries out orders where kernel TLS is: on this host, or each in a guest of its own, so that one that
+ * fails or is interrupted takes nothing with it that was measured before.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { dirname } from 'node:path';
+import ktls from 'ktls';
+import { findBenchmarkProgram } from '../vm/host-programs.js';
+import { runInVm } from '../vm/run.js';
+import { type Order, RESULT_MARK } from './order.js';
+import { type Result, has, merged } from './result.js';
+import type { Settings } from './settings.js';
+import { heading, line } from './show.js';
+import { trials } from './trials/table.js';
+
+const script = 'out/benchmarks/run.js';
+
+/** Gets each driver's result as it comes. */
+type OnResult = (result: Result) => void;
+
+/** Tells results from what a process says otherwise. */
+class OutputReader {
+  #line = '';
+  readonly #onResult: OnResult;
+
+  constructor(onResult: OnResult) {
+    this.#onResult = onResult;
+  }
+
+  read(chunk: Buffer): void {
+    const lines = (this.#line + chunk.toString()).split('\n');
+    this.#line = lines.pop()!;
+    for (const line of lines) {
+      if (!line.startsWith(RESULT_MARK)) console.log(line);
+      else this.#onResult(JSON.parse(line.slice(RESULT_MARK.length)) as Result);
+    }
+  }
+}
+
+/** Where the load generators and the other servers are found. */
+async function environment(): Promise<Record<string, string>> {
+  const programs = [await findBenchmarkProgram('h2load'), await findBenchmarkProgram('nginx')];
+  const libraries = programs.flatMap((each) => each.libraries);
+  return {
+    PATH: [...programs.map(({ program }) => dirname(program)), process.env['PATH'] ?? ''].join(':'),
+    ...(libraries.length > 0 ? { LD_LIBRARY_PATH: libraries.join(':') } : {}),
+  };
+}
+
+/** @throws Error if the order was not carried out */
+async function onHost(
+  order: Order,
+  env: Record<string, string>,
+  onResult: OnResult,
+): Promise<void> {
+  const reader = new OutputReader(onResult);
+  const child = spawn(process.execPath, [script, JSON.stringify(order)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  child.stdout.on('data', (chunk: Buffer) => reader.read(chunk));
+  const status = await new Promise((resolve) => child.on('close', resolve));
+  if (status !== 0) throw new Error(`${order.trial}: exit status ${String(status)}`);
+}
+
+/** @throws Error if the order was not carried out; VmError */
+async function inGuest(
+  order: Order,
+  env: Record<string, string>,
+  timeoutSeconds: number,
+  onResult: OnResult,
+): Promise<void> {
+  const reader = new OutputReader(onResult);
+  const { status } = await runInVm({
+    kernel: 'trixie',
+    command: ['node', script, JSON.stringify(order)],
+    env,
+    icount: true,
+    tlsModule: !order.barModule,
+    timeoutSeconds,
+    onOutput: (chunk) => reader.read(chunk),
+  });
+  if (status !== 0) throw new Error(`${order.trial}: exit status ${status}`);
+}
+
+/** The commit, and whether what is measured or what measures differs from it. */
+function revision(): string {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { encoding: 'latin1' }).trim();
+  const changed = git('status', '--porcelain', '--', 'lib', 'src-native', 'benchmarks/*.ts');
+  return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
+}
+
+/**
+ * What a run has to measure.
+ *
+ * @param known what it need not measure again
+ * @param vm in guests that count instructions; on the host, trials that need what it lacks are left out
+ */
+export function ordersOf(settings: Settings, known: Result | undefined, vm: boolean): Order[] {
+  const { version, cipher } = settings;
+  const time = vm ? 'instructions' : 'clock';
+  const samples = settings.samples ?? (vm ? 2 : 5);
+  const shared = { samples, version, cipher, time, revision: revision() } as const;
+  return settings.trials.flatMap(({ trial, drivers }) => {
+    if (!vm && trial.kernelTls !== ktls.probe().available) return [];
+    const done = known?.trials.find(({ name }) => name === trial.name);
+    const left = drivers.filter((driver) => !(done && has(done, driver)));
+    if (left.length === 0) return [];
+    return [{ ...shared, trial: trial.name, drivers: left, barModule: !trial.kernelTls }];
+  });
+}
+
+/** Its trials in the table's order, whichever was measured first. */
+function inOrder(result: Result): Result {
+  const place = ({ name }: { name: string }): number =>
+    trials.findIndex((trial) => trial.name === name);
+  return { ...result, trials: result.trials.toSorted((a, b) => place(a) - place(b)) };
+}
+
+/**
+ * Carries the orders out and shows what they yield.
+ *
+ * @param known what was measured before, to which they add
+ * @param onResult gets all that is known after each driver
+ */
+export async function carryOut(
+  orders: readonly Order[],
+  { jobs, timeout }: Pick<Settings, 'jobs' | 'timeout'>,
+  vm: boolean,
+  known?: Result,
+  onResult?: OnResult,
+): Promise<{ result: Result | undefined; failed: number }> {
+  const env = await environment();
+  let result = known;
+  let failed = 0;
+  const carryOutOne = async (order: Order, place: string): Promise<void> => {
+    const started = Date.now();
+    const trial = trials.find(({ name }) => name === order.trial)!;
+    console.log(`\n${place} ${heading(trial)}`);
+    const add = (one: Result): void => {
+      result = inOrder(merged(result, one));
+      onResult?.(result);
+      const { driver } = one.trials[0]!.figures[0]!;
+      console.log(
+        line(
+          result.trials.find(({ name }) => name === order.trial)!,
+          driver,
+        ),
+      );
+    };
+    try {
+      await (vm ? inGuest(order, env, timeout, add) : onHost(order, env, add));
+      console.log(`${place} ${trial.name}: ${Math.round((Date.now() - started) / 1000)} s`);
+    } catch (error) {
+      failed++;
+      console.error(`${place} ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const waiting = [...orders.entries()];
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      await carryOutOne(next[1], `[${next[0] + 1}/${orders.length}]`);
+    }
+  };
+  // Guests that count instructions do not disturb each other; processes on the wall clock do.
+  await Promise.all(Array.from({ length: vm ? jobs : 1 }, lane));
+  return { result, failed };
+}

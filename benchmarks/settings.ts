@@ -1,0 +1,103 @@
+/** The options of a run, as `npm run bench` and the process that measures both read them. */
+import { parseArgs } from 'node:util';
+import { type DriverName, isDriverName } from './drivers/driver.js';
+import { type Trial, trials, trialsOf } from './trials/table.js';
+
+export const help = `Measures servers and clients with and without kernel TLS, each sample in a fresh process.
+
+  npm run bench -- [options]
+
+  --quick            the most telling trials, one sample each
+  --full             every size and 10,000 idle connections too
+  --filter TEXT      trials whose name contains one of the words, by commas
+  --drivers NAMES    of these drivers only, by commas
+  --samples N        samples of each driver (default 2 if instructions are counted, else 5)
+  --version NAME     TLSv1.3 (default) or TLSv1.2
+  --cipher NAME      OpenSSL's name (default AES-128-GCM's)
+  --json FILE        keep the result, written after each driver
+  --resume           FILE may exist: what it lacks is measured and added
+  --vm               count instructions in a VM, which is the default where the kernel has no TLS
+  --jobs N           guests at the same time (default 1)
+  --timeout S        for one trial in a guest, its start included (default 1800)
+  --list             name the trials
+`;
+
+export interface Settings {
+  readonly trials: readonly { readonly trial: Trial; readonly drivers: readonly DriverName[] }[];
+  readonly samples: number | undefined;
+  readonly version: 'TLSv1.2' | 'TLSv1.3';
+  readonly cipher: string;
+  readonly json: string | undefined;
+  readonly resume: boolean;
+  readonly vm: boolean;
+  readonly jobs: number;
+  readonly timeout: number;
+  readonly list: boolean;
+  readonly help: boolean;
+}
+
+const list = (text: string | undefined): string[] | undefined => text?.split(',').filter(Boolean);
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${text}: not a count`);
+  return value;
+}
+
+/** A word that is the name of a trial means no other. */
+const matches = (name: string, word: string): boolean =>
+  trials.some((trial) => trial.name === word) ? name === word : name.includes(word);
+
+/** @throws Error on an option that is unknown or selects nothing */
+export function settingsOf(args: string[]): Settings {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: 'boolean', default: false },
+      full: { type: 'boolean', default: false },
+      filter: { type: 'string' },
+      drivers: { type: 'string' },
+      samples: { type: 'string' },
+      version: { type: 'string', default: 'TLSv1.3' },
+      cipher: { type: 'string' },
+      json: { type: 'string' },
+      resume: { type: 'boolean', default: false },
+      vm: { type: 'boolean', default: false },
+      jobs: { type: 'string', default: '1' },
+      timeout: { type: 'string', default: '1800' },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const { version, quick, full } = values;
+  if (version !== 'TLSv1.3' && version !== 'TLSv1.2') throw new Error(`--version ${version}`);
+  const names = list(values.drivers);
+  const unknown = names?.find((name) => !isDriverName(name));
+  if (unknown !== undefined) throw new Error(`--drivers: no driver is called '${unknown}'`);
+  const words = list(values.filter);
+  // A trial that is named is wanted, whichever set it is in.
+  const candidates =
+    quick || !words ? trialsOf(quick ? 'quick' : full ? 'full' : 'standard') : trials;
+  const chosen = candidates
+    .filter(({ name }) => words?.some((word) => matches(name, word)) ?? true)
+    .map((trial) => {
+      return { trial, drivers: trial.drivers.filter((name) => names?.includes(name) ?? true) };
+    })
+    .filter(({ drivers }) => drivers.length > 0);
+  if (chosen.length === 0) throw new Error('no trial is left by --filter and --drivers');
+  return {
+    trials: chosen,
+    samples: values.samples ? positive('samples', values.samples) : quick ? 1 : undefined,
+    version,
+    cipher:
+      values.cipher ??
+      (version === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'ECDHE-ECDSA-AES128-GCM-SHA256'),
+    json: values.json,
+    resume: values.resume,
+    vm: values.vm,
+    jobs: positive('jobs', values.jobs),
+    timeout: positive('timeout', values.timeout),
+    list: values.list,
+    help: values.help,
+  };
+}

@@ -1,0 +1,30 @@
+/** A client that downloads over one connection from node:https, which is not measured. */
+import type { DriverName } from '../drivers/driver.js';
+import { costOf, usageOf } from '../measure.js';
+import { ask, message, startNode, startServer, stop } from '../processes.js';
+import type { ClientSettings } from '../subjects/client.js';
+import { MiB, type Sample, type Scene } from './trial.js';
+
+export function clientDownload(length: number, warmUps: number, downloads: number) {
+  return async (scene: Scene, driver: DriverName): Promise<Sample> => {
+    const server = await startServer(scene, 'https');
+    const settings: ClientSettings = {
+      driver: driver as ClientSettings['driver'],
+      port: server.port,
+      path: `/memory/${length}`,
+      length,
+    };
+    const client = startNode('client', settings);
+    try {
+      await message(client);
+      for (let i = 0; i < warmUps; i++) await ask(client, 'go');
+      const before = usageOf(client.pid!);
+      for (let i = 0; i < downloads; i++) await ask(client, 'go');
+      const after = usageOf(client.pid!);
+      return { ...costOf(before, after, (downloads * length) / MiB), connections: 1 };
+    } finally {
+      await stop(client);
+      await stop(server.process);
+    }
+  };
+}

@@ -1,0 +1,177 @@
+/** The table of what is measured. */
+import type { DriverName } from '../drivers/driver.js';
+import * as loads from '../loads.js';
+import { clientDownload } from './client.js';
+import { idle } from './idle.js';
+import { underLoad } from './loaded.js';
+import { KiB, MiB, type Trial } from './trial.js';
+
+export type { Trial } from './trial.js';
+
+const node: readonly DriverName[] = ['http', 'https', 'ktls'];
+const secure: readonly DriverName[] = ['https', 'ktls'];
+const files: readonly DriverName[] = [...node, 'ktls-sendfile', 'nginx', 'nginx-ktls'];
+
+type Set = Trial['set'];
+type Given = Omit<Trial, 'measures' | 'metric' | 'kernelTls'> & Partial<Trial>;
+
+const trial = (given: Given): Trial => {
+  return { measures: 'server', metric: 'cpu', kernelTls: true, ...given };
+};
+
+/** @param counts requests to warm up with, then to measure */
+function memory(set: Set, name: string, bytes: number, counts: [number, number], clients: number) {
+  const path = `/memory/${bytes}`;
+  return trial({
+    name: `memory-${name.replace(' ', '').toLowerCase()}`,
+    title: `${name} from memory, keep-alive`,
+    unit: 'request',
+    set,
+    drivers: node,
+    sample: underLoad({
+      warmUp: (target) => loads.requests(target, path, counts[0], clients),
+      load: (target) => loads.requests(target, path, counts[1], clients),
+    }),
+  });
+}
+
+/** @param count downloads to measure, and at first to warm up with, in a smaller file if it is large */
+function file(set: Set, name: string, bytes: number, count: number) {
+  const small = Math.min(bytes, 32 * MiB);
+  return trial({
+    name: `file-${name.replace(' ', '').toLowerCase()}`,
+    title: `${name} file`,
+    unit: bytes < MiB ? 'request' : 'MiB',
+    set,
+    drivers: files,
+    sample: underLoad({
+      warmUp: (target, { file }) => {
+        file(small);
+        return loads.requests(target, `/file/${small}`, Math.min(3 * count, 3000), 1);
+      },
+      load: (target, { file }) => {
+        file(bytes);
+        const path = `/file/${bytes}`;
+        return bytes < MiB
+          ? loads.requests(target, path, count, 1)
+          : loads.downloads(target, path, bytes, count);
+      },
+    }),
+  });
+}
+
+function connections(name: string, kind: 'full' | 'resumed', title: string, given: Partial<Trial>) {
+  return trial({
+    name,
+    title,
+    unit: 'connection',
+    set: 'standard',
+    drivers: secure,
+    sample: underLoad({
+      warmUp: (target) => loads.connections(target, kind, 5),
+      load: (target) => loads.connections(target, kind, 2),
+    }),
+    ...given,
+  });
+}
+
+function idleConnections(set: Set, count: number) {
+  return trial({
+    name: `idle-${count}`,
+    title: `${count.toLocaleString('en')} idle connections`,
+    metric: 'memory',
+    unit: 'connection',
+    set,
+    drivers: node,
+    sample: idle(count),
+  });
+}
+
+const fallback = { drivers: ['https', 'ktls-fallback'], kernelTls: false } as const;
+const keepAlive = memory('quick', '1 KiB', KiB, [20_000, 10_000], 4);
+
+export const trials: readonly Trial[] = [
+  keepAlive,
+  memory('full', '16 KiB', 16 * KiB, [10_000, 5000], 4),
+  memory('quick', '64 KiB', 64 * KiB, [8000, 3000], 4),
+  memory('standard', '1 MiB', MiB, [400, 200], 2),
+  memory('full', '64 MiB', 64 * MiB, [3, 3], 1),
+  file('full', '16 KiB', 16 * KiB, 3000),
+  file('standard', '100 KiB', 100 * KiB, 1000),
+  file('full', '1 MiB', MiB, 200),
+  file('quick', '32 MiB', 32 * MiB, 4),
+  file('full', '1 GiB', 1024 * MiB, 1),
+  trial({
+    name: 'upload-64mib',
+    title: '64 MiB uploaded',
+    unit: 'MiB',
+    set: 'quick',
+    drivers: node,
+    sample: underLoad({
+      warmUp: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
+      load: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
+    }),
+  }),
+  trial({
+    name: 'echo',
+    title: 'Echo, 64 KiB writes',
+    unit: 'MiB',
+    set: 'standard',
+    drivers: node,
+    sample: underLoad({
+      role: 'echo',
+      warmUp: (target) => loads.echo(target, [32 * MiB]),
+      load: (target) => loads.echo(target, [64 * MiB]),
+    }),
+  }),
+  connections('connections-full', 'full', 'New connections, full handshake', {}),
+  connections('connections-resumed', 'resumed', 'New connections, resumed', {}),
+  idleConnections('standard', 1000),
+  idleConnections('full', 10_000),
+  trial({
+    name: 'event-loop-delay',
+    title: 'Event loop, while 50 clients download 32 MiB files',
+    metric: 'delay',
+    unit: 'MiB',
+    set: 'standard',
+    drivers: [...node, 'ktls-sendfile'],
+    sample: underLoad({
+      delay: true,
+      warmUp: (target, { file }) => {
+        file(32 * MiB);
+        return loads.requests(target, `/file/${32 * MiB}`, 4, 2);
+      },
+      load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 3),
+    }),
+  }),
+  trial({
+    name: 'client-64mib',
+    title: 'Client: 64 MiB downloaded',
+    measures: 'client',
+    unit: 'MiB',
+    set: 'quick',
+    drivers: ['tls.connect', 'ktls.connect'],
+    sample: clientDownload(64 * MiB, 2, 3),
+  }),
+  {
+    ...keepAlive,
+    ...fallback,
+    name: 'fallback-memory-1kib',
+    title: '1 KiB from memory, keep-alive, no kernel TLS',
+    set: 'standard',
+  },
+  connections(
+    'fallback-connections',
+    'full',
+    'New connections, full handshake, no kernel TLS',
+    fallback,
+  ),
+];
+
+const sets: Readonly<Record<Set, readonly Set[]>> = {
+  quick: ['quick'],
+  standard: ['quick', 'standard'],
+  full: ['quick', 'standard', 'full'],
+};
+
+export const trialsOf = (set: Set): Trial[] => trials.filter((one) => sets[set].includes(one.set));

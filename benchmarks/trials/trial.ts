@@ -1,0 +1,59 @@
+/** What is measured, and what a sample of it says. */
+import type { DriverName, TlsSettings } from '../drivers/driver.js';
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+
+/** What all samples of a run share. */
+export interface Scene {
+  readonly tls: TlsSettings;
+  /** Holds the files that are served, `file/<bytes>`. */
+  readonly folder: string;
+  /** @returns the path of a file of so many bytes, which is in the page cache */
+  readonly file: (bytes: number) => string;
+}
+
+/** What is compared: the CPU time of one unit, the memory of one connection, or the event loop's delay. */
+export type Metric = 'cpu' | 'memory' | 'delay';
+export type Unit = 'request' | 'MiB' | 'connection';
+
+/** What one fresh process has cost. Times in microseconds, memory in bytes. */
+export interface Sample {
+  readonly units: number;
+  /** Connections that carried the units: each must be offloaded, if the driver's name says so. */
+  readonly connections: number;
+  /** CPU of the measured process, for one unit. */
+  readonly cpu: { readonly total: number; readonly user: number; readonly system: number };
+  /** Units done in a second, by a load on the same machine. */
+  readonly perSecond: number;
+  /** Resident memory of the measured process at the end. */
+  readonly resident: number;
+  /** From a request to the end of its response. */
+  readonly latency?: { readonly p50: number; readonly p99: number };
+  /** Of one idle connection. The kernel's part is that of both of its ends. */
+  readonly memory?: { readonly resident: number; readonly kernel: number };
+  /** How late the measured process's event loop came to its timers. */
+  readonly delay?: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+export interface Trial {
+  readonly name: string;
+  readonly title: string;
+  readonly measures: 'server' | 'client';
+  readonly metric: Metric;
+  readonly unit: Unit;
+  /** The smallest set it belongs to: `--quick`, no option, `--full`. */
+  readonly set: 'quick' | 'standard' | 'full';
+  readonly drivers: readonly DriverName[];
+  /** False: runs where the kernel has no TLS. */
+  readonly kernelTls: boolean;
+  /** Takes one sample of fresh processes. */
+  readonly sample: (scene: Scene, driver: DriverName) => Promise<Sample>;
+}
+
+/** The value that is compared. */
+export function valueOf(metric: Metric, sample: Sample): number {
+  if (metric === 'memory') return sample.memory!.resident + sample.memory!.kernel;
+  if (metric === 'delay') return sample.delay!.p99;
+  return sample.cpu.total;
+}

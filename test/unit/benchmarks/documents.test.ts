@@ -1,0 +1,27 @@
+/** No figure in the README or in docs/performance.md but those of the newest committed result. */
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { documents } from '../../../benchmarks/report/document.js';
+import { newestSource } from '../../../benchmarks/report/source.js';
+
+const source = newestSource();
+if (source === undefined) throw new Error('there is no result file');
+
+for (const [path, text] of await documents(source)) {
+  it(`${path} is what npm run bench:report makes of ${source.path}`, () => {
+    expect(readFileSync(path, 'utf8')).toBe(text);
+  });
+}
+
+it('every figure under kernel TLS was proved by the kernel counters', () => {
+  const samples = source.result.trials.flatMap(({ figures }) =>
+    figures
+      .filter(({ driver }) => /^ktls(?!-fallback)/.test(driver))
+      .flatMap((figures) => figures.samples),
+  );
+  expect(samples).not.toEqual([]);
+  for (const { connections, offloaded } of samples) {
+    expect(offloaded.tx).toBeGreaterThanOrEqual(connections);
+    expect(offloaded.rx).toBeGreaterThanOrEqual(connections);
+  }
+});
