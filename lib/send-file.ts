@@ -2,11 +2,9 @@
 import { OutgoingMessage, ServerResponse } from 'node:http';
 import type { Duplex, Writable } from 'node:stream';
 import { invalidArgument } from './errors.js';
-import { type SendFileInit, type SendFileOptions, parseSendFile } from './options.js';
+import { type SendFileInit, parseSendFile } from './options.js';
 import type { WriteCallback } from './socket/data-path.js';
-import type { FileSource, OpenFile } from './socket/file-source.js';
-import { FileStreaming } from './socket/file-streaming.js';
-import type { TransferSink } from './socket/file-transfer.js';
+import type { FileSource } from './socket/file-source.js';
 import { OffloadedSocket } from './socket/offloaded-socket.js';
 import { takesFiles } from './socket/plain-socket.js';
 import { FileRequest, queueFile } from './socket/send-file.js';
@@ -76,8 +74,6 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   target.once('close', closed).once('error', failed);
   const carrier = {
     writeData: (data: Buffer, callback: WriteCallback) => void target.write(data, callback),
-    send: (file: OpenFile, _: SendFileOptions, sink: TransferSink) =>
-      new FileStreaming(file, (piece, next) => void target.write(piece, next), sink),
     reset: (error: Error) => void target.destroy(error),
   };
   if (target.destroyed) closed();

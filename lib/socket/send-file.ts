@@ -15,7 +15,8 @@ import type { Transfer, TransferSink } from './file-transfer.js';
 /** Who brings files to a peer, one at a time. */
 export interface FileCarrier {
   writeData(data: Buffer, callback: WriteCallback): void;
-  send(file: OpenFile, options: SendFileOptions, sink: TransferSink): Transfer;
+  /** Brings a file there whole. Who has none gets it piece by piece, by `writeData`. */
+  send?(file: OpenFile, options: SendFileOptions, sink: TransferSink): Transfer;
   /** Ends the connection in a way that the peer cannot take for the end of the data. */
   reset(error: Error): void;
 }
@@ -127,8 +128,13 @@ export class FileRequest {
   }
 
   #transmit(file: OpenFile, done: WriteCallback): void {
+    const carrier = this.#carrier!;
+    if (carrier.send === undefined) {
+      this.#stream(file, false, done);
+      return;
+    }
     try {
-      this.#transfer = this.#carrier!.send(file, this.#options, {
+      this.#transfer = carrier.send(file, this.#options, {
         progress: this.#progress,
         done: (error) => {
           // sendfile(2): "mmap(2)-like operations are not available": a file system without splice.

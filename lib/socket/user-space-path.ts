@@ -5,10 +5,6 @@
  */
 import type { TLSSocket } from 'node:tls';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
-import type { SendFileOptions } from '../options.js';
-import type { OpenFile } from './file-source.js';
-import { FileStreaming } from './file-streaming.js';
-import type { TransferSink } from './file-transfer.js';
 import type { FileRequest } from './send-file.js';
 
 export class UserSpacePath implements DataPath {
@@ -59,15 +55,12 @@ export class UserSpacePath implements DataPath {
   sendFile(request: FileRequest, callback: WriteCallback): void {
     this.#file = request;
     const carrier = {
-      writeData: (data: Buffer, done: WriteCallback) => void this.#tls.write(data, done),
-      send: (file: OpenFile, _: SendFileOptions, { progress, done }: TransferSink) =>
-        new FileStreaming(file, (piece, next) => void this.#tls.write(piece, next), {
-          progress: (bytes) => {
-            this.#owner.fileProgress(bytes);
-            progress(bytes);
-          },
-          done,
-        }),
+      writeData: (data: Buffer, done: WriteCallback) => {
+        this.#tls.write(data, (error) => {
+          if (!error) this.#owner.fileProgress(data.length);
+          done(error);
+        });
+      },
       reset: (error: Error) => this.#owner.reset(error),
     };
     request.run(carrier, (error) => {
