@@ -12,7 +12,7 @@ import { machine } from './machine.js';
 import { offloadedSoFar } from './measure.js';
 import { type Order, RESULT_MARK } from './order.js';
 import { type Result, type VerifiedSample, figuresOf } from './result.js';
-import { trials } from './trials/table.js';
+import { trialNamed } from './trials/table.js';
 import { MiB, type Scene, type Trial } from './trials/trial.js';
 
 /** @throws Error if a connection of a kernel TLS driver ran in user space, or one of another did not */
@@ -78,7 +78,7 @@ async function run(order: Order, trial: Trial, scene: Scene): Promise<void> {
 }
 
 async function main(order: Order): Promise<void> {
-  const trial = trials.find(({ name }) => name === order.trial)!;
+  const trial = trialNamed(order.trial);
   if (order.barModule) writeFileSync('/proc/sys/kernel/modprobe', '/bin/false');
   const folder = mkdtempSync(join(tmpdir(), 'ktls-bench-'));
   try {

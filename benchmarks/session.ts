@@ -11,7 +11,7 @@ import { type Order, RESULT_MARK } from './order.js';
 import { type Result, has, merged } from './result.js';
 import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
-import { trials } from './trials/table.js';
+import { trialNamed, trials } from './trials/table.js';
 
 const script = 'out/benchmarks/run.js';
 
@@ -136,7 +136,7 @@ export async function carryOut(
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {
     const started = Date.now();
-    const trial = trials.find(({ name }) => name === order.trial)!;
+    const trial = trialNamed(order.trial);
     console.log(`\n${place} ${heading(trial)}`);
     const add = (one: Result): void => {
       result = inOrder(merged(result, one));

@@ -168,6 +168,13 @@ export const trials: readonly Trial[] = [
   ),
 ];
 
+/** @throws Error if there is none */
+export function trialNamed(name: string): Trial {
+  const found = trials.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no trial is called '${name}'`);
+  return found;
+}
+
 const sets: Readonly<Record<Set, readonly Set[]>> = {
   quick: ['quick'],
   standard: ['quick', 'standard'],
