@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, truncateSync, utimesSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
@@ -19,6 +19,7 @@ import { type Serving, closed, rawClient, rawRequest, readUntil, serve } from '.
 import { describeKernel } from '../support/kernel.js';
 import { onlyOpen, openFiles, openSockets } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
+import { modifiedAt, writeSite } from '../support/site.js';
 
 const SIZE = 1_000_000;
 /** Everything takes longer under emulation. */
@@ -27,16 +28,7 @@ const patience = { timeout: 20_000 };
 describeKernel('serve-static', () => {
   const scratch = new Scratch();
   const content = randomBytes(SIZE);
-  const modified = new Date('2026-01-02T03:04:05Z');
-  mkdirSync(scratch.path('site'));
-  const file = scratch.write('site/file.bin', content);
-  utimesSync(file, modified, modified);
-  scratch.write('site/index.html', '<p>index');
-  scratch.write('site/.secret', 'PRIVATE');
-  scratch.write('outside', 'PRIVATE');
-  scratch.write('site/page.html', 'plain page');
-  scratch.write('site/page.html.br', 'brotli page');
-  scratch.write('site/page.html.gz', 'gzip page');
+  const { root, file } = writeSite(scratch, content);
   const socketsBefore = openSockets();
   let serving: Serving;
   let at: string;
@@ -44,7 +36,7 @@ describeKernel('serve-static', () => {
   let fromFiles: number[] = [];
 
   beforeAll(async () => {
-    serving = await serve(serveStatic(scratch.path('site'), { precompressed: true }));
+    serving = await serve(serveStatic(root, { precompressed: true }));
     at = `https://127.0.0.1:${serving.port}`;
     serving.server.on('request', ({ socket }, response) => {
       const sentBy = (): number => socket.bytesWritten - bytesWritten(socket);
@@ -112,7 +104,7 @@ describeKernel('serve-static', () => {
     expect(head.stdout.toString()).toMatch(/^content-length: 1000000\r$/im);
     const [, etag] = /^etag: (.*)\r$/im.exec(head.stdout.toString())!;
     const none = await curl('-H', `If-None-Match: ${etag!}`, `${at}/file.bin`);
-    const since = await curl('-z', modified.toUTCString(), `${at}/file.bin`);
+    const since = await curl('-z', modifiedAt.toUTCString(), `${at}/file.bin`);
     const older = await curl('-z', '2026-01-01', `${at}/file.bin`);
     expect([none, since, older].map(statusOf)).toEqual([304, 304, 200]);
     expect([none, since, older].map(({ stdout }) => stdout.length)).toEqual([0, 0, SIZE]);
@@ -179,7 +171,7 @@ describeKernel('serve-static', () => {
   });
 
   it('streams to HTTP/2', async () => {
-    const server = createSecureServer(ecdsaCertificate(), serveStatic(scratch.path('site')));
+    const server = createSecureServer(ecdsaCertificate(), serveStatic(root));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;

@@ -1,6 +1,7 @@
 /** `ktls serve` under kernel TLS: processes that share a port, and an end that cuts nothing off. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { buffer } from 'node:stream/consumers';
@@ -83,7 +84,6 @@ describeKernel('ktls serve', () => {
     await using serve = start(2);
     const port = await portOf(serve);
     const { pid } = serve.process;
-    const { readFileSync } = await import('node:fs');
     const children = (): number[] =>
       readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').map(Number);
     const first = children();

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, symlinkSync, truncateSync, utimesSync } from 'node:fs';
+import { mkdirSync, symlinkSync, truncateSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
@@ -15,28 +15,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import serveStatic, { type ServeStaticOptions, fastifyStatic } from '../../lib/serve-static.js';
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
+import { modifiedAt, writeSite } from '../support/site.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 const content = randomBytes(300_000);
-const at = new Date('2026-01-02T03:04:05Z');
+const { root, file } = writeSite(scratch, content);
 
-mkdirSync(scratch.path('site/sub dir'), { recursive: true });
+mkdirSync(scratch.path('site/sub dir'));
 mkdirSync(scratch.path('site/.hidden'));
-const file = scratch.write('site/file.bin', content);
-scratch.write('site/index.html', '<p>index');
 scratch.write('site/sub dir/index.html', '<p>sub');
 scratch.write('site/empty.txt', '');
 scratch.write('site/ä%.txt', 'umlaut');
-scratch.write('site/.secret', 'PRIVATE');
 scratch.write('site/.hidden/file', 'PRIVATE');
-scratch.write('site/page.html', 'plain page');
-scratch.write('site/page.html.br', 'brotli page');
-scratch.write('site/page.html.gz', 'gzip page');
-scratch.write('outside', 'PRIVATE');
 execFileSync('mkfifo', [scratch.path('site/fifo')]);
-utimesSync(file, at, at);
-const root = scratch.path('site');
 
 interface Answer {
   status: number;
@@ -104,7 +96,7 @@ for (const [framework, make] of Object.entries(start)) {
       expect(headers).toMatchObject({
         'content-length': '300000',
         'content-type': 'application/octet-stream',
-        'last-modified': at.toUTCString(),
+        'last-modified': modifiedAt.toUTCString(),
         'accept-ranges': 'bytes',
         'cache-control': 'public, max-age=0',
         etag: expect.stringMatching(/^W\/"[0-9a-f-]+"$/) as string,
@@ -178,7 +170,7 @@ for (const [framework, make] of Object.entries(start)) {
     it('obeys conditions', async () => {
       const { headers } = await get('/file.bin');
       const { etag, 'last-modified': modified } = headers as Record<string, string>;
-      const before = new Date(at.getTime() - 1000).toUTCString();
+      const before = new Date(modifiedAt.getTime() - 1000).toUTCString();
       const cases: [http.OutgoingHttpHeaders, number][] = [
         [{ 'if-none-match': etag }, 304],
         [{ 'if-none-match': '"other"' }, 200],

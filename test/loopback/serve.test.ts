@@ -176,6 +176,7 @@ describe('ktls serve', () => {
     expect([code, stdout]).toEqual([0, expect.stringContaining('--workers N')]);
   });
 
+  // Where the kernel has TLS it does: test/lifecycle/serve.test.ts.
   it.skipIf(probe().available)('does not start with --require without kernel TLS', async () => {
     await using serve = startServe([site, ...local, ...certified, '--require']);
     expect(await serve.ended).toMatchObject({
