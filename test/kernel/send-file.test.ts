@@ -83,6 +83,24 @@ describeKernel('a file', () => {
     await once(connection.client, 'end');
   });
 
+  it('goes by way of node:tls where the cipher cannot be offloaded', async () => {
+    const options = { ciphers: 'ECDHE-ECDSA-AES128-SHA256', maxVersion: 'TLSv1.2' } as const;
+    await using connection = await pair({ serverOptions: options, clientOptions: options });
+    const socket = ours(connection);
+    expect(socket.offload).toMatchObject({ offloaded: false, reason: 'ERR_KTLS_CIPHER' });
+    socket.write('before ');
+    const sent = socket.sendFile(file, { start: 1000 });
+    socket.write(' behind');
+    const all = Buffer.concat([
+      Buffer.from('before '),
+      content.subarray(1000),
+      Buffer.from(' behind'),
+    ]);
+    expect(digest(await readExactly(connection.client, all.length))).toBe(digest(all));
+    expect(await sent).toBe(content.length - 1000);
+    expect(socket.bytesWritten).toBe(all.length);
+  });
+
   it('may be given as an fd that is closed, a FileHandle, a URL or a stream', async () => {
     await using connection = await pair();
     const socket = ours(connection);
