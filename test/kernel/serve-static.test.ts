@@ -146,7 +146,8 @@ describeKernel('serve-static', () => {
   it('resets the connection when the file becomes shorter', async () => {
     const path = scratch.write('site/shrinking', '');
     truncateSync(path, 64 * 2 ** 20);
-    const client = await rawClient(serving.port, { mode: 'off' });
+    // Not node:tls: libuv takes a reset that comes behind a partial read for the end of the stream.
+    const client = await rawClient(serving.port);
     const ended = once(client, 'end');
     ended.catch(() => undefined);
     client.pause();
