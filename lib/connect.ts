@@ -8,7 +8,7 @@ import { publishRefusal } from './diagnostics.js';
 import { kernelRefusal } from './kernel/probe.js';
 import { asMereStream } from './nested.js';
 import * as node from './node-private.js';
-import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
@@ -58,20 +58,21 @@ export function connect(
 ): ClientSocket;
 export function connect(...args: unknown[]): ClientSocket {
   const { options, callback } = normalize(args);
-  return connectWith(parseMode(options), options, callback);
+  return secure(parseOffload(options), options, callback);
 }
 
-/** @internal What takes the place of `tls.connect`: an option `mode` there is not ours. */
-export function connectInMode(mode: OffloadMode, args: unknown[]): ClientSocket {
+/** @internal What takes the place of `tls.connect`: options with the names of ours are not for us there. */
+export function connectWith(settings: OffloadSettings, args: unknown[]): ClientSocket {
   const { options, callback } = normalize(args);
-  return connectWith(mode, options, callback);
+  return secure(settings, options, callback);
 }
 
-function connectWith(
-  mode: OffloadMode,
+function secure(
+  settings: OffloadSettings,
   options: ConnectOptions,
   callback: (() => void) | undefined,
 ): ClientSocket {
+  const { mode } = settings;
   const reason = refusalBefore(options, mode === 'off');
   if (reason !== null && mode !== 'require') return connectInUserSpace(options, reason, callback);
 
@@ -82,7 +83,7 @@ function connectWith(
   const { allowHalfOpen } = raw ?? options;
   const socket = new OffloadedSocket({
     key: internal,
-    mode,
+    settings,
     onread: raw === undefined ? onread : undefined,
     socket: definedOnly({
       allowHalfOpen,

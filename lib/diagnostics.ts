@@ -17,10 +17,27 @@ export interface RefusalMessage {
   reason: KtlsError;
 }
 
+export interface RekeyMessage {
+  socket: Socket;
+  /** `'tx'`: our own key has changed, `'rx'`: the peer's. */
+  direction: 'tx' | 'rx';
+  /** Who wanted it: the peer, the limit of records under one key, or `updateKeys()`. */
+  cause: 'peer' | 'limit' | 'application';
+}
+export interface ErrorMessage {
+  socket: Socket;
+  error: Error;
+}
+
 /** A connection went under kernel TLS, both directions. */
 export const offloadChannel = channel('ktls:offload');
 /** A connection stays with node:tls, and why. */
 export const refusalChannel = channel('ktls:refusal');
+
+/** The key of one direction of a connection under kernel TLS has changed. */
+export const rekeyChannel = channel('ktls:rekey');
+/** A socket is being destroyed with an error, during its handshake or later. */
+export const errorChannel = channel('ktls:error');
 
 const debug = debuglog('ktls');
 
@@ -46,4 +63,10 @@ function ends({ localAddress, localPort, remoteAddress, remotePort }: Socket): s
 /** Something that concerns the whole process. */
 export function report(text: string): void {
   debug(text);
+}
+export function publishRekey(message: RekeyMessage): void {
+  if (rekeyChannel.hasSubscribers) rekeyChannel.publish(message);
+}
+export function publishError(message: ErrorMessage): void {
+  if (errorChannel.hasSubscribers) errorChannel.publish(message);
 }

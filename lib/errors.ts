@@ -34,6 +34,10 @@ export const messages = {
   ERR_KTLS_FILE_RANGE: 'The range starts behind the end of the file',
   ERR_KTLS_FILE_TRUNCATED: 'The file became shorter while it was being sent',
   ERR_KTLS_SEND_INTERRUPTED: 'The connection was closed before the whole file was sent',
+  ERR_KTLS_REKEY: 'The kernel refused our next key after the peer was told of it',
+  // A request that cannot be met; the connection goes on.
+  ERR_KTLS_NO_REKEY: 'The keys of this connection cannot be changed',
+  ERR_KTLS_RENEGOTIATION: 'Kernel TLS does not renegotiate',
   // Misuse.
   ERR_KTLS_ALREADY_OFFLOADED: 'This server is offloaded already',
   ERR_KTLS_NOT_A_TLS_SERVER:
@@ -73,4 +77,20 @@ export function invalidArgument(name: string, expected: string, actual: unknown)
   return Object.assign(new TypeError(`The ${name} ${expected}. Received ${shown}`), {
     code: 'ERR_INVALID_ARG_VALUE',
   });
+}
+
+/** An error as Node itself would make it. */
+export function nodeError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+export function invalidType(name: string, expected: string, actual: unknown): TypeError {
+  const shown = actual === null ? 'null' : `type ${typeof actual}`;
+  const message = `The "${name}" argument must be ${expected}. Received ${shown}`;
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+export function outOfRange(name: string, expected: string, actual: number): RangeError {
+  const message = `The value of "${name}" is out of range. It must be ${expected}. Received ${actual}`;
+  return Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' });
 }

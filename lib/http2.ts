@@ -3,7 +3,7 @@ import * as http2 from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectOptions, connect as connectTls } from './connect.js';
-import { type OffloadOptions, parseMode } from './options.js';
+import { type OffloadOptions, parseOffload } from './options.js';
 import { offload } from './server.js';
 
 export type SecureServerOptions = http2.SecureServerOptions & OffloadOptions;
@@ -31,7 +31,7 @@ export function createSecureServer(
   onRequest?: RequestHandler,
 ): http2.Http2SecureServer {
   if (typeof options === 'function') return offload(http2.createSecureServer(options));
-  parseMode(options);
+  parseOffload(options);
   return offload(http2.createSecureServer(options ?? {}, onRequest), options);
 }
 
@@ -56,7 +56,7 @@ export function connect(
   listener?: SessionListener,
 ): http2.ClientHttp2Session {
   if (typeof options === 'function') return connect(authority, {}, options);
-  parseMode(options as OffloadOptions | undefined);
+  parseOffload(options as OffloadOptions | undefined);
   const url = typeof authority === 'string' ? new URL(authority) : authority;
   if (url.protocol !== 'https:' || options?.createConnection !== undefined) {
     return http2.connect(authority, options, listener);

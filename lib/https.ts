@@ -3,7 +3,7 @@ import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http'
 import * as https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ConnectOptions, connect } from './connect.js';
-import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
 import { offload } from './server.js';
 
 export type ServerOptions = https.ServerOptions & OffloadOptions;
@@ -22,7 +22,7 @@ export function createServer(
   listener?: RequestListener,
 ): https.Server {
   if (typeof options === 'function') return offload(https.createServer(options));
-  parseMode(options);
+  parseOffload(options);
   return offload(https.createServer(options ?? {}, listener), options);
 }
 
@@ -33,20 +33,20 @@ export function createServer(
  * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`.
  */
 export class Agent extends https.Agent {
-  readonly #mode: OffloadMode;
+  readonly #settings: OffloadSettings;
   /** The oldest first. */
   readonly #sessions = new Map<string, Buffer>();
 
   constructor(options?: AgentOptions) {
     super(options);
-    this.#mode = parseMode(options);
+    this.#settings = parseOffload(options);
   }
 
   /** Called by Node for each new connection, with the options of the request and of the agent. */
   override createConnection(options: ConnectOptions): Duplex {
     const name = this.getName(options);
     const session = this.#sessions.get(name);
-    const socket = connect({ ...(session && { session }), ...options, mode: this.#mode });
+    const socket = connect({ ...(session && { session }), ...options, ...this.#settings });
     socket.on('session', (fresh: Buffer) => {
       this.#keep(name, fresh);
     });

@@ -11,11 +11,26 @@ export type OffloadMode = 'prefer' | 'require' | 'off';
 export interface OffloadOptions {
   /** Default `'prefer'`. */
   mode?: OffloadMode | undefined;
+  /**
+   * TLS 1.3: the number of records after which our own key is changed (RFC 8446 section 5.5), looked at
+   * ahead of each write. Default 2^23, a third of what AES-GCM may protect. Kernels that cannot change keys
+   * (before 6.14) go on, as node:tls does.
+   */
+  rekeyAfter?: number | undefined;
 }
 
+/** `OffloadOptions`, complete. */
+export interface OffloadSettings {
+  readonly mode: OffloadMode;
+  readonly rekeyAfter: number;
+}
+
+export const defaultRekeyAfter = 2 ** 23;
+
 /** @throws TypeError `ERR_INVALID_ARG_VALUE` */
-export function parseMode(options: OffloadOptions | undefined): OffloadMode {
-  return checkMode("option 'mode'", options?.mode ?? 'prefer');
+export function parseOffload(options: OffloadOptions | undefined): OffloadSettings {
+  const mode = checkMode("option 'mode'", options?.mode ?? 'prefer');
+  return { mode, rekeyAfter: checkRekeyAfter(options?.rekeyAfter ?? defaultRekeyAfter) };
 }
 
 /** `KTLS=off|prefer|require`. @throws TypeError `ERR_INVALID_ARG_VALUE` */
@@ -27,6 +42,11 @@ export function modeOfEnvironment(): OffloadMode {
 function checkMode(name: string, mode: unknown): OffloadMode {
   if (mode === 'prefer' || mode === 'require' || mode === 'off') return mode;
   throw invalidArgument(name, "must be 'prefer', 'require' or 'off'", mode);
+}
+
+function checkRekeyAfter(records: unknown): number {
+  if (typeof records === 'number' && Number.isSafeInteger(records) && records >= 1) return records;
+  throw invalidArgument("option 'rekeyAfter'", 'must be a positive integer', records);
 }
 
 /** The part of a file that is meant. `end` is inclusive; `null`: to the end of the file. */

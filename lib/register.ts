@@ -8,16 +8,17 @@
  */
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import tls from 'node:tls';
-import { connectInMode } from './connect.js';
+import { connectWith } from './connect.js';
 import { report } from './diagnostics.js';
 import { isLoaded } from './node-private.js';
-import { type OffloadMode, modeOfEnvironment } from './options.js';
-import { offloadInMode } from './server.js';
+import { type OffloadSettings, modeOfEnvironment, parseOffload } from './options.js';
+import { offloadWith } from './server.js';
 import { OffloadedSocket } from './socket/offloaded-socket.js';
 
 const registered = Symbol.for('ktls.registered');
 
-function register(mode: OffloadMode): void {
+function register(settings: OffloadSettings): void {
+  const { mode } = settings;
   // The package may be there twice, or named twice on the command line.
   if (registered in tls) return;
   Object.defineProperty(tls, registered, { value: true });
@@ -25,7 +26,7 @@ function register(mode: OffloadMode): void {
     report('KTLS=off: node:tls is left as it is');
     return;
   }
-  tls.connect = ((...args: unknown[]) => connectInMode(mode, args)) as typeof tls.connect;
+  tls.connect = ((...args: unknown[]) => connectWith(settings, args));
   Object.defineProperty(tls.connect, 'name', { value: 'connect' });
 
   // https and http2 call it as the constructor of their own servers.
@@ -33,12 +34,12 @@ function register(mode: OffloadMode): void {
     apply(target, server: tls.Server | undefined, args) {
       if (!(server instanceof tls.Server)) return Reflect.construct(Server, args) as tls.Server;
       Reflect.apply(target as unknown as (...args: unknown[]) => void, server, args);
-      offloadInMode(server, mode, false);
+      offloadWith(server, settings, false);
       return server;
     },
     construct(target, args, newTarget) {
       const server = Reflect.construct(target, args, newTarget) as tls.Server;
-      offloadInMode(server, mode, false);
+      offloadWith(server, settings, false);
       return server;
     },
   });
@@ -47,18 +48,18 @@ function register(mode: OffloadMode): void {
     new Server(...args)) as typeof tls.createServer;
   Object.defineProperty(tls.createServer, 'name', { value: 'createServer' });
   passForTlsSocket();
-  if (isLoaded('internal/http2/core')) replaceSecureServer(mode);
+  if (isLoaded('internal/http2/core')) replaceSecureServer(settings);
   syncBuiltinESMExports();
   report(`node:tls, node:https and node:http2 offload (${mode})`);
 }
 
 /** http2 was loaded before us, and extends node:tls's own server. */
-function replaceSecureServer(mode: OffloadMode): void {
+function replaceSecureServer(settings: OffloadSettings): void {
   const http2 = createRequire(import.meta.url)('node:http2') as typeof import('node:http2');
   const { createSecureServer } = http2;
   http2.createSecureServer = ((...args: Parameters<typeof createSecureServer>) => {
     const server = createSecureServer(...args);
-    offloadInMode(server, mode, false);
+    offloadWith(server, settings, false);
     return server;
   }) as typeof createSecureServer;
 }
@@ -79,4 +80,4 @@ function passForTlsSocket(): void {
   });
 }
 
-register(modeOfEnvironment());
+register(parseOffload({ mode: modeOfEnvironment() }));

@@ -8,19 +8,19 @@ import { type Channel, loadBinding } from './kernel/binding.js';
 import { kernelRefusal, ulpRefusal } from './kernel/probe.js';
 import { asMereStream } from './nested.js';
 import * as node from './node-private.js';
-import { type OffloadMode, type OffloadOptions, parseMode } from './options.js';
+import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
 import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
 const { createServer: createTlsServer } = tls;
 
-/** The servers that offload. A mode that nobody has chosen may still be chosen. */
-const offloaded = new WeakMap<tls.Server, { mode: OffloadMode; chosen: boolean }>();
+/** The servers that offload. Settings that nobody has chosen may still be chosen. */
+const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: boolean }>();
 
 /**
  * `tls.createServer`, with all its options and events; accepted connections are offloaded.
  *
- * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`, and whatever `tls.createServer` throws.
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong option of ours, and whatever `tls.createServer` throws.
  */
 export function createServer(
   options: tls.TlsOptions & OffloadOptions,
@@ -32,7 +32,7 @@ export function createServer(
   listener?: (socket: tls.TLSSocket) => void,
 ): tls.Server {
   if (typeof options === 'function') return offload(createTlsServer(options));
-  parseMode(options);
+  parseOffload(options);
   return offload(createTlsServer(options ?? {}, listener), options);
 }
 
@@ -46,37 +46,38 @@ export function createServer(
  *
  * @returns The same server.
  * @throws KtlsError `ERR_KTLS_NOT_A_TLS_SERVER`, `ERR_KTLS_ALREADY_OFFLOADED`.
- * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`.
+ * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong option of ours.
  */
 export function offload<T extends tls.Server>(server: T, options?: OffloadOptions): T {
-  const mode = parseMode(options);
+  const settings = parseOffload(options);
   if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  const settings = offloaded.get(server);
-  if (settings?.chosen === true) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
-  if (settings === undefined) offloadInMode(server, mode, true);
-  else Object.assign(settings, { mode, chosen: true });
+  const entry = offloaded.get(server);
+  if (entry?.chosen === true) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  if (entry === undefined) offloadWith(server, settings, true);
+  else Object.assign(entry, { settings, chosen: true });
   return server;
 }
 
 /** @internal `chosen`: by the application, for this server. */
-export function offloadInMode(server: tls.Server, mode: OffloadMode, chosen: boolean): void {
-  const settings = { mode, chosen };
+export function offloadWith(server: tls.Server, settings: OffloadSettings, chosen: boolean): void {
+  const entry = { settings, chosen };
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, settings.mode);
+    accept(server, original!, raw, entry.settings);
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
-  offloaded.set(server, settings);
+  offloaded.set(server, entry);
 }
 
 function accept(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  mode: OffloadMode,
+  settings: OffloadSettings,
 ): void {
-  const claimed = claim(raw, mode);
+  const { mode } = settings;
+  const claimed = claim(raw, settings);
   if (!(claimed instanceof KtlsError)) {
-    secure(server, listener, raw, mode, claimed);
+    secure(server, listener, raw, settings, claimed);
     return;
   }
   publishRefusal({ socket: raw, reason: claimed });
@@ -95,7 +96,7 @@ interface Claimed {
 }
 
 /** Attaches the kernel's TLS layer, or says why not; then the accepted socket is untouched. */
-function claim(raw: Socket, mode: OffloadMode): Claimed | KtlsError {
+function claim(raw: Socket, { mode }: OffloadSettings): Claimed | KtlsError {
   if (mode === 'off') return new KtlsError('ERR_KTLS_OFF');
   const refusal = kernelRefusal();
   if (refusal !== null) return refusal;
@@ -117,13 +118,13 @@ function secure(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  mode: OffloadMode,
+  settings: OffloadSettings,
   { handle, channel, onReady }: Claimed,
 ): void {
   node.claimReading(handle);
   const socket = new OffloadedSocket({
     key: internal,
-    mode,
+    settings,
     server,
     socket: { handle, manualStart: true, allowHalfOpen: raw.allowHalfOpen } as object,
     secured: () => {

@@ -20,6 +20,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
               Napi::Function::New<ktls::ProbeFeaturesFromJs>(env, "probeFeatures"));
   exports.Set("ethtool", Napi::Function::New<ktls::EthtoolFromJs>(env, "ethtool"));
   exports.Set("tlsSockets", Napi::Function::New<ktls::TlsSocketsFromJs>(env, "tlsSockets"));
+  exports.Set("probeRekey", Napi::Function::New<ktls::ProbeRekeyFromJs>(env, "probeRekey"));
   return exports;
 }
 

@@ -46,6 +46,7 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::InstallKeys>("installKeys"),
                          InstanceMethod<&Channel::Receive>("receive"),
                          InstanceMethod<&Channel::SendRecord>("sendRecord"),
+                         InstanceMethod<&Channel::SetMaxPayload>("setMaxPayload"),
                          InstanceMethod<&Channel::SendSequence>("sendSequence"),
                          InstanceMethod<&Channel::SetZeroCopy>("setZeroCopy"),
                          InstanceMethod<&Channel::BytesInTcp>("bytesInTcp"),
@@ -216,6 +217,16 @@ Napi::Value Channel::SendRecord(const Napi::CallbackInfo& info) {
   if (closed()) return Result(info, -EBADF);
   return Result(info,
                 ktls::SendRecord(fd_, static_cast<uint8_t>(type), payload.data, payload.size));
+}
+
+Napi::Value Channel::SetMaxPayload(const Napi::CallbackInfo& info) {
+  int64_t length = 0;
+  if (!GetInteger(info[0], "Expected a number of bytes", 0, std::numeric_limits<uint16_t>::max(),
+                  &length)) {
+    return {};
+  }
+  if (closed()) return Result(info, -EBADF);
+  return Result(info, ktls::SetMaxPayload(fd_, static_cast<uint16_t>(length)));
 }
 
 Napi::Value Channel::SendSequence(const Napi::CallbackInfo& info) {

@@ -35,6 +35,7 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value InstallKeys(const Napi::CallbackInfo& info);
   Napi::Value Receive(const Napi::CallbackInfo& info);
   Napi::Value SendRecord(const Napi::CallbackInfo& info);
+  Napi::Value SetMaxPayload(const Napi::CallbackInfo& info);
   Napi::Value SendSequence(const Napi::CallbackInfo& info);
   Napi::Value SetZeroCopy(const Napi::CallbackInfo& info);
   Napi::Value BytesInTcp(const Napi::CallbackInfo& info);

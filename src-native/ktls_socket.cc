@@ -89,6 +89,12 @@ ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size) {
   return Retry([&] { return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); });
 }
 
+int SetMaxPayload(int fd, uint16_t length) {
+  return Retry([&] {
+    return setsockopt(fd, uapi::kSolTls, uapi::kTlsTxMaxPayloadLen, &length, sizeof(length));
+  });
+}
+
 int ReadSendState(int fd, CryptoInfo* info) {
   auto size = static_cast<socklen_t>(info->size());
   return Retry([&] { return getsockopt(fd, uapi::kSolTls, uapi::kTlsTx, info->data(), &size); });

@@ -27,6 +27,8 @@ Received ReceiveRecord(int fd, uint8_t* target, size_t size);
 ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size);
 // Fills `info` from getsockopt(TLS_TX).
 int ReadSendState(int fd, CryptoInfo* info);
+// TLS_TX_MAX_PAYLOAD_LEN.
+int SetMaxPayload(int fd, uint16_t length);
 
 // TLS_TX_ZEROCOPY_RO: sendfile(2) hands the page cache itself to the network card, which then
 // encrypts whatever stands there by then. Only a device's record layer heeds it.

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -152,8 +153,40 @@ FeatureResult ProbeFeatures() {
   result.zero_copy = get(sender, uapi::kTlsTxZeroCopyRo, &flag, sizeof(flag));
   result.no_pad = get(receiver, uapi::kTlsRxExpectNoPad, &flag, sizeof(flag));
   result.max_payload = get(sender, uapi::kTlsTxMaxPayloadLen, &length, sizeof(length));
-  result.rekey = InstallKeys(sender, uapi::kTlsTx, zero_keys);
   return result;
+}
+
+int ProbeRekey(uint16_t version, const CipherLayout& layout) {
+  Pair pair;
+  int result = Connect(AF_INET, &pair);
+  if (result != 0) {
+    pair = Pair();
+    result = Connect(AF_INET6, &pair);
+  }
+  const int client = pair.client.get();
+  const int server = pair.server.get();
+  const CryptoInfo zero_keys(version, layout);
+  if (result == 0) result = AttachUlp(client);
+  if (result == 0) result = AttachUlp(server);
+  if (result == 0) result = InstallKeys(client, uapi::kTlsTx, zero_keys);
+  if (result == 0) result = InstallKeys(server, uapi::kTlsRx, zero_keys);
+  if (result != 0) return result;
+
+  // RFC 8446 section 4.6.3: key_update, update_not_requested.
+  constexpr uint8_t kHandshake = 22;
+  constexpr std::array<uint8_t, 5> kKeyUpdate = {24, 0, 0, 1, 0};
+  const ssize_t sent = SendRecord(client, kHandshake, kKeyUpdate.data(), kKeyUpdate.size());
+  if (sent < 0) return static_cast<int>(sent);
+  pollfd readable = {server, POLLIN, 0};
+  constexpr int kMilliseconds = 100;
+  const int ready = Retry([&] { return poll(&readable, 1, kMilliseconds); });
+  if (ready <= 0) return ready == 0 ? -ETIMEDOUT : ready;
+  std::array<uint8_t, 64> got = {};
+  const Received received = ReceiveRecord(server, got.data(), got.size());
+  if (received.size < 0) return static_cast<int>(received.size);
+  result = InstallKeys(client, uapi::kTlsTx, zero_keys);
+  if (result == 0) result = InstallKeys(server, uapi::kTlsRx, zero_keys);
+  return result == 0 ? RoundTrip(client, server) : result;
 }
 
 }  // namespace ktls

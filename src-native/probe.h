@@ -26,11 +26,13 @@ struct FeatureResult {
   int zero_copy = -ECANCELED;    // TLS_TX_ZEROCOPY_RO
   int no_pad = -ECANCELED;       // TLS_RX_EXPECT_NO_PAD
   int max_payload = -ECANCELED;  // TLS_TX_MAX_PAYLOAD_LEN
-  int rekey = -ECANCELED;        // TLS_TX a second time
 };
 
 // Switches nothing on. Blocks like Probe().
 FeatureResult ProbeFeatures();
+
+// 0, or the negated errno of the first step that failed.
+int ProbeRekey(uint16_t version, const CipherLayout& layout);
 
 }  // namespace ktls
 

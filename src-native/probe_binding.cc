@@ -17,4 +17,10 @@ Napi::Value ProbeFromJs(const Napi::CallbackInfo& info) {
   return array;
 }
 
+Napi::Value ProbeRekeyFromJs(const Napi::CallbackInfo& info) {
+  CipherChoice choice;
+  if (!GetCipher(info[0], info[1], &choice)) return {};
+  return Napi::Number::New(info.Env(), ProbeRekey(choice.version, *choice.layout));
+}
+
 }  // namespace ktls

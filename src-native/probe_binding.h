@@ -1,4 +1,4 @@
-// NativeBinding.probe of lib/kernel/binding.ts.
+// NativeBinding.probe and probeRekey of lib/kernel/binding.ts.
 #ifndef KTLS_SRC_NATIVE_PROBE_BINDING_H_
 #define KTLS_SRC_NATIVE_PROBE_BINDING_H_
 
@@ -7,6 +7,7 @@
 namespace ktls {
 
 Napi::Value ProbeFromJs(const Napi::CallbackInfo& info);
+Napi::Value ProbeRekeyFromJs(const Napi::CallbackInfo& info);
 
 }  // namespace ktls
 

@@ -17,6 +17,8 @@ const { connect: connectTls } = tls;
 
 /** The socket on whose behalf the handshake runs. */
 export interface HandshakeOwner {
+  /** The socket itself, for listeners that are told of one. */
+  readonly socket: Socket;
   readonly allowHalfOpen: boolean;
   /** Ends the writing side of the TCP connection. */
   shutdown(callback: (error?: Error | null) => void): void;
@@ -31,9 +33,14 @@ export interface HandshakeOwner {
   refused(tls: TLSSocket, reason: KtlsError): void;
   /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
   rejected(error: Error, tls?: TLSSocket): void;
+  /** A client's TLSSocket emits an event that its application may listen to. */
+  emitted(event: ForwardedEvent, data: Buffer): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;
 }
+
+const forwarded = ['session', 'keylog', 'OCSPResponse'] as const;
+export type ForwardedEvent = (typeof forwarded)[number];
 
 type Phase = 'running' | 'settling' | 'over';
 
@@ -104,6 +111,14 @@ export class Handshake {
     handshake.#transport.keepWritable();
     handshake.#tls = socket;
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
+    for (const event of forwarded) {
+      socket.on(event, (data: Buffer) => {
+        unharmed(() => {
+          owner.emitted(event, data);
+          return true;
+        });
+      });
+    }
     socket.on('error', (error: Error) => handshake.#fail(error));
     socket.on('secureConnect', () => handshake.#secure(socket));
     return handshake;
@@ -122,11 +137,24 @@ export class Handshake {
     this.#transport.ready(events);
   }
 
-  /** After the hand-over: frees the TLS object, without a close_notify. */
+  /**
+   * After the hand-over: the TLS object has no connection any more, and sends nothing, not even a
+   * close_notify. A server's is freed. A client's lives on to take session tickets, until `free`.
+   */
   retire(): void {
     this.#phase = 'over';
     this.observer.secrets.wipe();
     this.#transport.retire();
+    if (this.observer.isServer) this.free();
+  }
+
+  /** Gives the TLS object of a retired client one more record. */
+  feed(record: Buffer): void {
+    if (this.#tls?.destroyed === false) this.#transport.push(record);
+  }
+
+  /** Frees the TLS object of a retired handshake. */
+  free(): void {
     // Not on OpenSSL's stack.
     setImmediate(() => this.#tls?.destroy());
   }
@@ -153,7 +181,7 @@ export class Handshake {
         const [line, socket] = args as [Buffer, TLSSocket];
         this.#tls = socket;
         this.observer.keylog(line);
-        break;
+        return unharmed(() => server.emit(event, line, this.#owner.socket));
       }
       case 'secureConnection':
         this.#secure(args[0] as TLSSocket);

@@ -2,12 +2,7 @@
  * What a handshake agreed on, taken from node:tls while its TLS object lives: afterwards most of its
  * getters answer null.
  */
-import type {
-  CipherNameAndProtocol,
-  DetailedPeerCertificate,
-  PeerCertificate,
-  TLSSocket,
-} from 'node:tls';
+import type { CipherNameAndProtocol, TLSSocket } from 'node:tls';
 
 export interface Negotiated {
   readonly protocol: string | null;
@@ -16,8 +11,6 @@ export interface Negotiated {
   readonly servername: string | false | null;
   readonly authorized: boolean;
   readonly authorizationError: Error;
-  readonly sessionReused: boolean;
-  readonly peerCertificate: PeerCertificate | DetailedPeerCertificate;
 }
 
 /** Of SNI; missing in the types of Node. */
@@ -33,7 +26,5 @@ export function snapshot(tls: TLSSocket): Negotiated {
     servername: servernameOf(tls),
     authorized: tls.authorized,
     authorizationError: tls.authorizationError,
-    sessionReused: tls.isSessionReused(),
-    peerCertificate: tls.getPeerCertificate(true),
   });
 }

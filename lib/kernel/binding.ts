@@ -55,6 +55,11 @@ export interface Channel {
   receive(target: Uint8Array, offset: number): number;
   /** One control record: `sendmsg(2)` with `TLS_SET_RECORD_TYPE`. */
   sendRecord(type: number, payload: Uint8Array): number;
+  /**
+   * `TLS_TX_MAX_PAYLOAD_LEN` (Linux 6.19): the most plaintext bytes of a record. `-ENOPROTOOPT` from a
+   * kernel that does not know it.
+   */
+  setMaxPayload(length: number): number;
   /** The sequence number of the next record to be sent, from `getsockopt(TLS_TX)`. */
   sendSequence(version: number, cipher: number): bigint | number;
 
@@ -115,10 +120,16 @@ export interface NativeBinding {
    */
   probe(version: number, cipher: number): [number, number, number, number];
   /**
+  /**
    * What the kernel can beyond keys, on a loopback pair under TLS 1.3: `[ready, zeroCopy, noPad,
-   * maxPayload, rekey]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.
+   * maxPayload]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.
    */
-  probeFeatures(): [number, number, number, number, number];
+  probeFeatures(): [number, number, number, number];
+  /**
+   * On another such pair, for a cipher that works: sends a KeyUpdate, sets new keys in both directions, and
+   * sends one record more. `0`, or the negated errno of what failed (`-EBUSY`: keys cannot change).
+   */
+  probeRekey(version: number, cipher: number): number;
   /**
    * `SIOCETHTOOL`, the reading commands only: the structure in `request` is answered in its place. `0`,
    * or a negated errno (`-EFAULT`: the answer has outgrown the request).

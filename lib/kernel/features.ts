@@ -1,6 +1,8 @@
 /** What the kernel's TLS can beyond encrypting and decrypting, found by asking it on a loopback connection. */
 import { constants } from 'node:os';
 import { loadBinding } from './binding.js';
+import { KernelCipher } from '../tls/cipher-suites.js';
+import { ProtocolVersion } from '../tls/constants.js';
 import { kernelRefusal } from './probe.js';
 
 const { ECANCELED } = constants.errno;
@@ -30,6 +32,7 @@ function ask(): KernelFeatures {
     const unknown = -ECANCELED;
     return { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown };
   }
-  const [, zeroCopy, noPad, maxPayload, rekey] = binding.probeFeatures();
+  const [, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
+  const rekey = binding.probeRekey(ProtocolVersion.TLS13, KernelCipher.aesGcm128);
   return { zeroCopy, noPad, maxPayload, rekey };
 }

@@ -7,6 +7,7 @@ import { constants, release } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 import { KtlsError, errnoError } from '../errors.js';
 import { cipherSuites } from '../tls/cipher-suites.js';
+import { ProtocolVersion } from '../tls/constants.js';
 import { loadBinding } from './binding.js';
 
 const { EACCES, ECANCELED, ENOENT, ENOPROTOOPT, ENOSYS, EPERM } = constants.errno;
@@ -32,6 +33,7 @@ export interface KernelSupport {
   readonly duration: number;
 }
 
+const rekeys = new Map<number, boolean>();
 const tried = new Map<string, CipherSupport>();
 let refusal: KtlsError | null | undefined;
 let cached: KernelSupport | undefined;
@@ -59,6 +61,19 @@ export function kernelTakes(version: number, cipher: number): boolean {
   if (kernelRefusal() !== null) return false;
   const { tx, rx } = probeCipher(version, cipher);
   return tx === 0 && rx === 0;
+}
+
+/** Whether the kernel can change the keys of a TLS 1.3 connection with this cipher. */
+export function kernelRekeys(cipher: number): boolean {
+  if (!kernelTakes(ProtocolVersion.TLS13, cipher)) return false;
+  let result = rekeys.get(cipher);
+  if (result === undefined) {
+    const binding = loadBinding();
+    result =
+      binding instanceof Error ? false : binding.probeRekey(ProtocolVersion.TLS13, cipher) === 0;
+    rekeys.set(cipher, result);
+  }
+  return result;
 }
 
 function probeAll(): KernelSupport {

@@ -18,6 +18,10 @@ export type Verdict =
   | { kind: 'continue' }
   | { kind: 'closeNotify' }
   | { kind: 'warn'; alert: number }
+  /** A client's NewSessionTicket, header included. */
+  | { kind: 'ticket'; message: Buffer }
+  /** The peer's next record is under its next key. Nothing follows in this record. */
+  | { kind: 'keyUpdate'; updateRequested: boolean }
   | { kind: 'fail'; error: Error; alert: number | null };
 
 const CONTINUE: Verdict = { kind: 'continue' };
@@ -47,17 +51,18 @@ export class ControlRecords {
     return this.#parser.pending ? unexpected('data within a handshake message') : CONTINUE;
   }
 
-  judge(type: number, payload: Buffer): Verdict {
+  /** @returns one verdict for each message that ends in this record, in order; what stands behind 'fail' is not to be acted upon. */
+  judge(type: number, payload: Buffer): Verdict[] {
     if (++this.#inARow > MOST_IN_A_ROW) {
-      return fail(new KtlsError('ERR_KTLS_RECORD_FLOOD'), AlertDescription.unexpectedMessage);
+      return [fail(new KtlsError('ERR_KTLS_RECORD_FLOOD'), AlertDescription.unexpectedMessage)];
     }
     switch (type) {
       case ContentType.alert:
-        return this.#alert(payload);
+        return [this.#alert(payload)];
       case ContentType.handshake:
-        return this.#handshake(payload);
+        return this.#parser.push(payload).map((message) => this.#message(message));
       default:
-        return unexpected(`record type ${type}`);
+        return [unexpected(`record type ${type}`)];
     }
   }
 
@@ -80,23 +85,15 @@ export class ControlRecords {
     }
   }
 
-  #handshake(payload: Buffer): Verdict {
-    let verdict = CONTINUE;
-    for (const message of this.#parser.push(payload)) {
-      verdict = this.#message(message);
-      if (verdict.kind === 'fail') break;
-    }
-    return verdict;
-  }
-
   #message(message: PostHandshakeMessage): Verdict {
     const tls13 = this.#version === ProtocolVersion.TLS13;
     switch (message.kind) {
       case 'key-update':
         if (!tls13) return unexpected(message.kind);
-        return fail(new KtlsError('ERR_KTLS_KEY_UPDATE'), AlertDescription.internalError);
+        return { kind: 'keyUpdate', updateRequested: message.updateRequested };
       case 'new-session-ticket':
-        return tls13 && !this.#isServer ? CONTINUE : unexpected(message.kind);
+        if (!tls13 || this.#isServer) return unexpected(message.kind);
+        return { kind: 'ticket', message: message.raw };
       case 'hello-request':
       case 'client-hello':
         // RFC 5246 section 7.4.1.1: a renegotiation may be declined with this warning.

@@ -18,6 +18,8 @@ export interface DataPath {
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
   writev(chunks: Chunk[], callback: WriteCallback): void;
   sendFile(request: FileRequest, callback: WriteCallback): void;
+  /** Limits the plaintext of each record; `false` if that cannot be. */
+  setMaxFragment(bytes: number): boolean;
   /** Ends the writing side, close_notify included, with nothing lost. */
   finish(callback: WriteCallback): void;
   /** The socket is being destroyed; the handle is still open. */

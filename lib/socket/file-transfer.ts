@@ -18,6 +18,12 @@ export interface TransferSink {
   done: (error: Error | null) => void;
 }
 
+/** Of what else happens on the connection. */
+export interface TransferOwner extends TransferSink {
+  /** Whether so many bytes may be sent now; if not `writable()` must be called when they may. */
+  mayContinue?: (bytes: number) => boolean;
+}
+
 /** A file that is being sent. */
 export interface Transfer {
   /** Stops it; its sink is not called any more. */
@@ -27,7 +33,7 @@ export interface Transfer {
 export class FileTransfer implements Transfer {
   readonly #sender: FileSender;
   readonly #chunkSize: number;
-  readonly #sink: TransferSink;
+  readonly #owner: TransferOwner;
   readonly #blocked: () => void;
   #position: number;
   #left: number;
@@ -36,7 +42,6 @@ export class FileTransfer implements Transfer {
   /** The socket became writable since that chunk left: its EAGAIN may be out of date. */
   #writable = false;
   #over = false;
-  readonly #between: (() => void)[] = [];
 
   /**
    * @param socket - The fd of a connected stream socket.
@@ -48,10 +53,10 @@ export class FileTransfer implements Transfer {
     socket: number,
     file: OpenFile,
     chunkSize: number,
-    sink: TransferSink,
+    owner: TransferOwner,
     blocked: () => void = () => undefined,
   ) {
-    this.#sink = sink;
+    this.#owner = owner;
     this.#chunkSize = chunkSize;
     this.#blocked = blocked;
     this.#position = file.start;
@@ -71,26 +76,21 @@ export class FileTransfer implements Transfer {
   cancel(): void {
     this.#over = true;
     this.#sender.close();
-    this.#runBetween();
   }
 
-  /**
-   * Runs `action` at a moment at which no chunk is in the thread pool: what must not be overtaken by
-   * one, such as a change of keys.
-   */
-  betweenChunks(action: () => void): void {
-    if (this.#sending && !this.#over) this.#between.push(action);
-    else action();
-  }
-
-  #runBetween(): void {
-    for (const action of this.#between.splice(0)) action();
+  /** Whether a chunk is in the thread pool, which sends on the socket. */
+  get sending(): boolean {
+    return this.#sending;
   }
 
   #next(): void {
     if (this.#over || this.#sending) return;
     this.#writable = false;
-    const result = this.#sender.send(this.#position, Math.min(this.#left, this.#chunkSize));
+    const bytes = Math.min(this.#left, this.#chunkSize);
+    if (this.#owner.mayContinue?.(bytes) === false) return;
+    // It may have ended the connection.
+    if (this.#isOver()) return;
+    const result = this.#sender.send(this.#position, bytes);
     if (result < 0) this.#finish(errnoError(result, 'sendfile'));
     else this.#sending = true;
   }
@@ -99,9 +99,8 @@ export class FileTransfer implements Transfer {
     this.#sending = false;
     this.#position += bytes;
     this.#left -= bytes;
-    this.#runBetween();
-    if (bytes > 0) this.#sink.progress(bytes);
-    // The sink may have cancelled it. For the compiler nothing can have.
+    if (bytes > 0) this.#owner.progress(bytes);
+    // The owner may have cancelled it. For the compiler nothing can have.
     if (this.#isOver()) return;
     if (this.#left === 0) this.#finish(null);
     else if (status === ENODATA) this.#finish(truncated(this.#position));
@@ -116,7 +115,7 @@ export class FileTransfer implements Transfer {
 
   #finish(error: Error | null): void {
     this.cancel();
-    this.#sink.done(error);
+    this.#owner.done(error);
   }
 }
 

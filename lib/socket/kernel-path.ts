@@ -7,6 +7,7 @@ import { KtlsError, errnoError } from '../errors.js';
 import { type Channel, Ready, loadBinding } from '../kernel/binding.js';
 import type { SendFileOptions } from '../options.js';
 import type { Installed } from '../kernel/install.js';
+import type { Rekeying } from '../kernel/rekey.js';
 import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
 import { ContentType } from '../tls/constants.js';
 import { Closing } from './closing.js';
@@ -14,10 +15,16 @@ import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
+import { KeyUpdates, type RekeyCause } from './key-updates.js';
 import { Receiver } from './receiver.js';
 import type { FileCarrier, FileRequest } from './send-file.js';
+import type { SessionShadow } from './session-shadow.js';
 
-const { EBADMSG, EINVAL, EMSGSIZE } = constants.errno;
+const { EBADMSG, ECANCELED, EINVAL, EKEYEXPIRED, EMSGSIZE } = {
+  ...constants.errno,
+  // Node has no name for it: asm-generic/errno.h.
+  EKEYEXPIRED: 127,
+};
 
 export interface KernelPathOwner extends PathOwner {
   /** What `net.Socket` itself does with the handle. */
@@ -32,35 +39,69 @@ export interface KernelPathOwner extends PathOwner {
     /** Plaintext bytes written so far, files aside. */
     bytesWritten(): number;
   };
+  /** The keys of a direction have changed. */
+  rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void;
+}
+
+export interface KernelPathParts {
+  readonly channel: Channel;
+  readonly installed: Installed;
+  readonly isServer: boolean;
+  /** `null` where keys cannot change: TLS 1.2, or a kernel that cannot. */
+  readonly rekeying: Rekeying | null;
+  /** Records after which our own key is changed. */
+  readonly rekeyAfter: number;
+  /** Takes the tickets of a TLS 1.3 client. */
+  readonly shadow: SessionShadow | null;
+}
+
+interface HeldWrite {
+  write: () => void;
+  callback: WriteCallback;
 }
 
 export class KernelPath implements DataPath, FileCarrier {
   readonly #channel: Channel;
-  readonly #installed: Installed;
+  #installed: Installed;
   readonly #owner: KernelPathOwner;
   readonly #receiver: Receiver;
   readonly #control: ControlRecords;
-  #alertBytes = 0;
+  readonly #shadow: SessionShadow | null;
+  readonly #keyUpdates: KeyUpdates | null;
+  /** What must not go out ahead of a KeyUpdate that waits for room. */
+  #held: HeldWrite[] = [];
+  /** Payload bytes of control records. */
+  #controlBytes = 0;
   #fileBytes = 0;
   #file: FileRequest | null = null;
   #transfer: FileTransfer | null = null;
   #zeroCopy = false;
   #closing: Closing | null = null;
   #receiving = false;
+  #closed = false;
 
-  constructor(channel: Channel, installed: Installed, isServer: boolean, owner: KernelPathOwner) {
+  constructor(parts: KernelPathParts, owner: KernelPathOwner) {
+    const { channel, installed, isServer, rekeying, rekeyAfter, shadow } = parts;
     this.#channel = channel;
     this.#installed = installed;
     this.#owner = owner;
+    this.#shadow = shadow;
+    this.#keyUpdates =
+      rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this.#keyUpdatesOwner());
     this.#control = new ControlRecords(isServer, installed.version);
     this.#receiver = new Receiver(channel, {
       data: (chunk) => {
         const verdict = this.#control.dataArrived();
+        this.#keyUpdates?.dataArrived(chunk.length);
         if (verdict.kind === 'continue') return owner.deliver(chunk);
         this.#act(verdict);
         return false;
       },
-      control: (type, payload) => this.#act(this.#control.judge(type, payload)),
+      control: (type, payload) => {
+        for (const verdict of this.#control.judge(type, payload)) {
+          if (!this.#closed) this.#act(verdict);
+        }
+      },
       end: () => owner.deliverEnd(false),
       failed: (result) => this.#receiveFailed(result),
       waiting: (waits) => {
@@ -80,6 +121,7 @@ export class KernelPath implements DataPath, FileCarrier {
 
   ready(events: number): void {
     if (events & Ready.WRITE) {
+      this.#keyUpdates?.advance();
       this.#closing?.advance();
       this.#transfer?.writable();
     }
@@ -87,11 +129,65 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#owner.handle.write(chunk, encoding, callback);
+    this.#write(chunk.length, () => this.#owner.handle.write(chunk, encoding, callback), callback);
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    this.#owner.handle.writev(chunks, callback);
+    const bytes = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
+    this.#write(bytes, () => this.#owner.handle.writev(chunks, callback), callback);
+  }
+
+  /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
+  setMaxFragment(bytes: number): boolean {
+    return this.#channel.setMaxPayload(bytes) === 0;
+  }
+
+  /** Changes our own keys, and asks the peer to change its. */
+  updateKeys(requestPeer: boolean, callback: WriteCallback): void {
+    if (this.#keyUpdates === null) callback(new KtlsError('ERR_KTLS_NO_REKEY'));
+    else this.#keyUpdates.update(requestPeer, 'application', callback);
+    this.#wait();
+  }
+
+  #write(bytes: number, write: () => void, callback: WriteCallback): void {
+    const updates = this.#keyUpdates;
+    if (updates !== null) {
+      updates.beforeWrite(bytes);
+      if (updates.pending) {
+        this.#held.push({ write, callback });
+        return;
+      }
+    }
+    write();
+  }
+
+  #keyUpdatesOwner() {
+    const path = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the accessors
+    return {
+      get installed() {
+        return path.#installed;
+      },
+      set installed(installed) {
+        path.#installed = installed;
+      },
+      sendingElsewhere: () => this.#transfer?.sending === true,
+      rekeyed: (direction: 'tx' | 'rx', cause: RekeyCause) => this.#owner.rekeyed(direction, cause),
+      sent: (bytes: number) => {
+        this.#controlBytes += bytes;
+      },
+      settled: () => {
+        const held = this.#held;
+        this.#held = [];
+        if (!this.#closed) for (const { write } of held) write();
+        else for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
+        this.#transfer?.writable();
+        this.#wait();
+      },
+      failed: (error: Error) => {
+        this.#receiver.stop();
+        this.#owner.destroy(error);
+      },
+    };
   }
 
   /** Whether `TLS_TX_ZEROCOPY_RO` is set. */
@@ -105,6 +201,7 @@ export class KernelPath implements DataPath, FileCarrier {
     request.run(this, (error) => {
       this.#file = null;
       this.#transfer = null;
+      if (!this.#closed) this.#keyUpdates?.advance();
       this.#wait();
       callback(error);
     });
@@ -127,6 +224,12 @@ export class KernelPath implements DataPath, FileCarrier {
         sink.progress(bytes);
       },
       done: sink.done,
+      // In between the chunks keys may change.
+      mayContinue: (bytes) => {
+        this.#keyUpdates?.advance();
+        this.#keyUpdates?.beforeWrite(bytes);
+        return this.#keyUpdates?.pending !== true;
+      },
     });
     return this.#transfer;
   }
@@ -135,20 +238,12 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#owner.reset(error);
   }
 
-  /**
-   * Runs `action` when no chunk of a file is in the thread pool: what sends records of its own accord and
-   * must not be overtaken, such as a change of keys.
-   */
-  betweenChunks(action: () => void): void {
-    if (this.#transfer === null) action();
-    else this.#transfer.betweenChunks(action);
-  }
-
   finish(callback: WriteCallback): void {
+    this.#keyUpdates?.stopSending();
     this.#closing = new Closing(
       this.#channel,
       this.#installed,
-      () => this.#owner.handle.bytesWritten() + this.#alertBytes + this.#fileBytes,
+      () => this.#owner.handle.bytesWritten() + this.#controlBytes + this.#fileBytes,
       (error) => {
         this.#closing = null;
         this.#wait();
@@ -160,13 +255,19 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#closing.advance();
   }
 
-  /** The event loop lives on for data to come, for an end that is not yet with TCP, and for a file. */
+  /** The event loop lives on for data to come, and for what is not yet with TCP. */
   #wait(): void {
-    this.#owner.waiting(this.#receiving || this.#closing !== null || this.#file !== null);
+    if (this.#closed) return;
+    const sending =
+      this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
+    this.#owner.waiting(this.#receiving || sending);
   }
 
   close(error: Error | null): void {
     this.#receiver.stop();
+    this.#closed = true;
+    this.#keyUpdates?.close();
+    this.#shadow?.wipe();
     this.#closing?.cancel();
     this.#file?.interrupt(error);
   }
@@ -182,11 +283,30 @@ export class KernelPath implements DataPath, FileCarrier {
       case 'warn':
         this.#sendAlert(AlertLevel.warning, verdict.alert);
         break;
+      case 'ticket':
+        this.#shadow?.ticket(verdict.message);
+        break;
+      case 'keyUpdate':
+        this.#followKeyUpdate(verdict.updateRequested);
+        break;
       case 'fail':
         this.#receiver.stop();
         if (verdict.alert !== null) this.#sendAlert(AlertLevel.fatal, verdict.alert);
         this.#owner.destroy(verdict.error);
     }
+  }
+
+  #followKeyUpdate(updateRequested: boolean): void {
+    try {
+      if (this.#keyUpdates === null) throw new KtlsError('ERR_KTLS_KEY_UPDATE');
+      this.#keyUpdates.received(updateRequested);
+    } catch (error) {
+      const flood = (error as KtlsError).code === 'ERR_KTLS_RECORD_FLOOD';
+      const { unexpectedMessage, internalError } = AlertDescription;
+      const alert = flood ? unexpectedMessage : internalError;
+      this.#act({ kind: 'fail', error: error as Error, alert });
+    }
+    this.#wait();
   }
 
   /** The kernel's errno as TLS means it (net/tls/tls_sw.c, tls_strp.c). */
@@ -211,6 +331,13 @@ export class KernelPath implements DataPath, FileCarrier {
           AlertDescription.protocolVersion,
         );
         break;
+      case EKEYEXPIRED:
+        // A KeyUpdate that does not stand whole in one record, behind which the kernel reads no more.
+        this.#end(
+          new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', 'a KeyUpdate in pieces', cause),
+          AlertDescription.unexpectedMessage,
+        );
+        break;
       default:
         this.#owner.destroy(errnoError(result, 'read'));
     }
@@ -229,6 +356,6 @@ export class KernelPath implements DataPath, FileCarrier {
     // what Nagle's algorithm holds back by then is lost.
     if (level === AlertLevel.fatal) this.#owner.handle.setNoDelay();
     const sent = this.#channel.sendRecord(ContentType.alert, buildAlert(level, description));
-    if (sent > 0) this.#alertBytes += sent;
+    if (sent > 0) this.#controlBytes += sent;
   }
 }

@@ -3,29 +3,25 @@
  * inside it is the TCP connection itself, which no byte of the application can reach before the keys are
  * installed: until then it has no data path, and writes wait.
  */
-import { Socket } from 'node:net';
-import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
-import type {
-  CipherNameAndProtocol,
-  ConnectionOptions,
-  DetailedPeerCertificate,
-  PeerCertificate,
-  Server,
-  TLSSocket,
-} from 'node:tls';
-import { publishOffload, publishRefusal } from '../diagnostics.js';
+import type { OnReadOpts, Socket, SocketConstructorOpts } from 'node:net';
+import type { ConnectionOptions, Server, TLSSocket } from 'node:tls';
+import { publishError, publishOffload, publishRefusal, publishRekey } from '../diagnostics.js';
 import { KtlsError } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
+import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
 import { type Channel, loadBinding } from '../kernel/binding.js';
-import { install } from '../kernel/install.js';
+import { type Installed, install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
-import { ulpRefusal } from '../kernel/probe.js';
+import { kernelRekeys, ulpRefusal } from '../kernel/probe.js';
+import { Rekeying } from '../kernel/rekey.js';
 import * as node from '../node-private.js';
-import { type OffloadMode, type SendFileInit, parseSendFile } from '../options.js';
+import { type OffloadSettings, type SendFileInit, parseSendFile } from '../options.js';
+import { ProtocolVersion, maxPlaintextLength } from '../tls/constants.js';
+import { Exporter } from '../tls/exporter.js';
 import type { Chunk, DataPath, WriteCallback } from './data-path.js';
 import type { FileSource } from './file-source.js';
-import { KernelPath, type KernelPathOwner } from './kernel-path.js';
+import { KernelPath, type KernelPathOwner, type KernelPathParts } from './kernel-path.js';
 import {
   type OffloadState,
   kernelState,
@@ -35,6 +31,8 @@ import {
 } from './offload-state.js';
 import { discardReceived } from './receiver.js';
 import { FileRequest, fileRequest, queueFile, writeInOrder } from './send-file.js';
+import { SessionShadow } from './session-shadow.js';
+import { TlsApi, tlsFacts } from './tls-api.js';
 import { UserSpacePath } from './user-space-path.js';
 
 /** The most that may follow the record at which a handshake fails, for its alert to get through. */
@@ -45,7 +43,7 @@ export const internal = Symbol('ktls.internal');
 
 export interface OffloadedSocketInit {
   key: typeof internal;
-  mode: OffloadMode;
+  settings: OffloadSettings;
   socket: SocketConstructorOpts & { manualStart?: boolean; highWaterMark?: number };
   /** Receives into the caller's own buffer, as in `net.connect`. */
   onread?: OnReadOpts | undefined;
@@ -57,17 +55,17 @@ export interface OffloadedSocketInit {
   rejected?: (error: Error) => void;
 }
 
-export class OffloadedSocket extends Socket {
+export class OffloadedSocket extends TlsApi {
   /** Always true, as on every TLS socket of Node. */
-  readonly encrypted = true;
+  override readonly encrypted = true;
   /** Whether the peer's certificate was verified. */
-  authorized = false;
-  /** Why it was not. */
-  authorizationError: Error | null = null;
+  override authorized = false;
+  /** Why it was not, or `null`: as with node:tls the type does not say so. */
+  override authorizationError: Error = null as unknown as Error;
   /** The protocol chosen by ALPN; `false` if none was, `null` before the handshake is done. */
-  alpnProtocol: string | false | null = null;
+  override alpnProtocol: string | false | null = null;
   /** The server name of SNI. */
-  servername: string | false | null = null;
+  override servername: string | false | null = null;
   /** True until the connection is secured. */
   secureConnecting = true;
   /**
@@ -88,6 +86,11 @@ export class OffloadedSocket extends Socket {
   #refusal: KtlsError | null = null;
   #path: DataPath | null = null;
   #negotiated: Negotiated | null = null;
+  #facts: TlsFacts | null = null;
+  /** Of a client: its TLS object takes session tickets until the socket closes. */
+  #shadowed: Handshake | null = null;
+  /** A session that came before the connection was secured. */
+  #session: Buffer | null = null;
   #offload: OffloadState = pendingState;
   #stream: node.StreamHandle | null = null;
   /** Of `onread`: where the next bytes go, whether it wants no more, and what it then has not got. */
@@ -140,22 +143,17 @@ export class OffloadedSocket extends Socket {
     return this.#offload;
   }
 
-  getProtocol(): string | null {
-    return this.#negotiated?.protocol ?? this.#handshake?.tls?.getProtocol() ?? null;
+  /** @internal */
+  override [tlsFacts](): TlsFacts | null {
+    return this.#facts ?? this.#handshake?.tls ?? null;
   }
 
-  getCipher(): CipherNameAndProtocol {
-    return this.#negotiated?.cipher ?? this.#handshake!.tls!.getCipher();
+  protected override get isServer(): boolean {
+    return this.#init.server !== undefined;
   }
 
-  getPeerCertificate(detailed: true): DetailedPeerCertificate;
-  getPeerCertificate(detailed?: false): PeerCertificate;
-  getPeerCertificate(detailed?: boolean): PeerCertificate | DetailedPeerCertificate;
-  getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
-    const certificate = this.#negotiated?.peerCertificate ?? ({} as PeerCertificate);
-    if (detailed) return certificate;
-    const { issuerCertificate: _, ...plain } = certificate as DetailedPeerCertificate;
-    return plain;
+  protected override get carriedByNode(): boolean {
+    return this.#path instanceof UserSpacePath;
   }
 
   /**
@@ -172,8 +170,32 @@ export class OffloadedSocket extends Socket {
     return queueFile(this, new FileRequest(source, parseSendFile(options)));
   }
 
-  isSessionReused(): boolean {
-    return this.#negotiated?.sessionReused ?? false;
+  /**
+   * @param size - Most plaintext bytes of a record, 512 to 16384.
+   * @returns whether it is so from now on: not before the connection is secured, and only on kernels that
+   * have `TLS_TX_MAX_PAYLOAD_LEN` (Linux 6.19).
+   */
+  override setMaxSendFragment(size: number): boolean {
+    if (!(size >= 512 && size <= maxPlaintextLength)) return false;
+    return this.#path?.setMaxFragment(Math.trunc(size)) ?? false;
+  }
+
+  /**
+   * Changes the keys of a TLS 1.3 connection (KeyUpdate, RFC 8446 section 4.6.3): our own, and with
+   * `requestPeer` the peer's as well, as soon as it answers. Kernels from 6.14 on can.
+   *
+   * @returns Settled when all further writes are under the new key. Rejected with `ERR_KTLS_NO_REKEY` if
+   * that cannot be; the connection is then as it was.
+   */
+  updateKeys({ requestPeer = false }: { requestPeer?: boolean } = {}): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done: WriteCallback = (error) => (error ? reject(error) : resolve());
+      if (this.#path instanceof KernelPath && !this.destroyed) {
+        this.#path.updateKeys(requestPeer, done);
+      } else {
+        done(new KtlsError('ERR_KTLS_NO_REKEY'));
+      }
+    });
   }
 
   // --- The handshake ---
@@ -261,6 +283,7 @@ export class OffloadedSocket extends Socket {
 
   #handshakeOwner(): HandshakeOwner {
     return {
+      socket: this,
       allowHalfOpen: this.allowHalfOpen,
       shutdown: (callback) => this.#shutdown(callback),
       refuses: (handshake, tls) => this.#refuses(handshake, tls),
@@ -269,6 +292,11 @@ export class OffloadedSocket extends Socket {
       rejected: (error, tls) => {
         if (tls !== undefined) this.servername = servernameOf(tls);
         this.#reject(error);
+      },
+      emitted: (event, data) => {
+        // Told after 'secureConnect', as by node:tls.
+        if (event === 'session' && this.#path === null) this.#session = data;
+        else if (!this.destroyed) this.emit(event, data);
       },
       failed: (error) => this.destroy(error),
     };
@@ -314,24 +342,58 @@ export class OffloadedSocket extends Socket {
       return;
     }
     const negotiated = snapshot(tls);
+    const parts = this.#parts(installed, handshake, tls);
     handshake.retire();
     this.#handshake = null;
-    const path = new KernelPath(channel, installed, handshake.observer.isServer, {
+    const path = new KernelPath(parts, {
       ...this.#pathOwner(),
       handle: this.#tcpHandle(),
+      rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
     });
     this.#secured(negotiated, path, tls);
     const { protocol, cipher } = negotiated;
     publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
   }
 
+  /** What outlives the handshake: no more secrets than will be needed. */
+  #parts(installed: Installed, handshake: Handshake, tls: TLSSocket): KernelPathParts {
+    const { observer } = handshake;
+    const { isServer, secrets, serverRandom, receiveSequence } = observer;
+    const { suite } = installed;
+    if (isServer) {
+      this.#facts = new ServerFacts(tls, Exporter.of(suite, secrets, serverRandom));
+    } else {
+      this.#facts = tls;
+      this.#shadowed = handshake;
+    }
+    let shadow: SessionShadow | null = null;
+    let rekeying: Rekeying | null = null;
+    if (suite.version === ProtocolVersion.TLS13) {
+      const client = secrets.clientTrafficSecret!;
+      const server = secrets.serverTrafficSecret!;
+      if (kernelRekeys(suite.kernelCipher)) {
+        rekeying = isServer
+          ? new Rekeying(this.#channel!, server, client)
+          : new Rekeying(this.#channel!, client, server);
+      }
+      if (!isServer) {
+        shadow = new SessionShadow(suite, server, receiveSequence, (record) =>
+          handshake.feed(record),
+        );
+      }
+    }
+    const { rekeyAfter } = this.#init.settings;
+    return { channel: this.#channel!, installed, isServer, rekeying, rekeyAfter, shadow };
+  }
+
   #refused(tls: TLSSocket, reason: KtlsError): void {
     publishRefusal({ socket: this, reason });
-    if (this.#init.mode === 'require') {
+    if (this.#init.settings.mode === 'require') {
       this.destroy(reason);
       return;
     }
     const negotiated = snapshot(tls);
+    this.#facts = tls;
     this.#offload = refusedState(reason, negotiated);
     Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
     this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
@@ -391,10 +453,17 @@ export class OffloadedSocket extends Socket {
     held?.write(path);
     try {
       this.#init.secured(this);
+      this.#tellSession();
     } finally {
       // Even if a listener threw: the application may catch that.
       if (!this.destroyed) this.#startReading();
     }
+  }
+
+  #tellSession(): void {
+    const session = this.#session;
+    this.#session = null;
+    if (session !== null && !this.destroyed) this.emit('session', session);
   }
 
   /** As net.Socket does once it is connected: reading starts even before anybody listens. */
@@ -523,10 +592,15 @@ export class OffloadedSocket extends Socket {
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
-    if (error !== null) this.#reject(error);
+    if (error !== null) {
+      publishError({ socket: this, error });
+      this.#reject(error);
+    }
     const channel = this.#channel;
     this.#path?.close(error);
     this.#handshake?.abandon(error);
+    this.#shadowed?.free();
+    if (this.#facts instanceof ServerFacts) this.#facts.wipe();
     if (channel !== null) {
       discardReceived(channel, this.#path === null ? FLIGHT : undefined);
       channel.close();

@@ -69,6 +69,10 @@ export class UserSpacePath implements DataPath {
     });
   }
 
+  setMaxFragment(bytes: number): boolean {
+    return this.#tls.setMaxSendFragment(bytes);
+  }
+
   finish(callback: WriteCallback): void {
     // The transport's own end, below node:tls's close_notify, shuts the TCP connection down.
     const ended = this.#written(callback);

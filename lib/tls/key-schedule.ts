@@ -18,7 +18,8 @@ export interface WriteKeys {
 
 /** Bytes of the kernel's `rec_seq`. */
 const recordSequenceLength = 8;
-const hashLength = { sha256: 32, sha384: 48 } as const;
+/** Bytes of a hash, and so of a TLS 1.3 secret. */
+export const hashLength = { sha256: 32, sha384: 48 } as const;
 const nothing = Buffer.alloc(0);
 
 /**
@@ -33,7 +34,7 @@ export function hkdfExpandLabel(
   context: Buffer,
   length: number,
 ): Buffer {
-  const fullLabel = Buffer.from(`tls13 ${label}`, 'latin1');
+  const fullLabel = Buffer.from(`tls13 ${label}`);
   const info = Buffer.concat([
     Buffer.from([length >> 8, length & 0xff, fullLabel.length]),
     fullLabel,
@@ -72,7 +73,7 @@ export function prf(
   seed: Buffer,
   length: number,
 ): Buffer {
-  const labelAndSeed = Buffer.concat([Buffer.from(label, 'latin1'), seed]);
+  const labelAndSeed = Buffer.concat([Buffer.from(label), seed]);
   // P_hash: A(0) = label ‖ seed, A(i) = HMAC(secret, A(i-1)); block i = HMAC(secret, A(i) ‖ label ‖ seed).
   const a = [labelAndSeed];
   const output = expand(length, (_, i) => {

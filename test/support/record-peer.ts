@@ -154,6 +154,8 @@ export class RecordPeer implements AsyncDisposable {
   #out: Direction | null = null;
   #in: Direction | null = null;
   readonly #waiters: (() => void)[] = [];
+  /** Told of each record before the next is decrypted. */
+  onRecord: ((record: PlainRecord) => void) | null = null;
 
   private constructor(socket: Socket, isServer: boolean) {
     this.socket = socket;
@@ -291,7 +293,9 @@ export class RecordPeer implements AsyncDisposable {
       const record = this.#input.subarray(0, length);
       this.#input = this.#input.subarray(length);
       if (this.#in !== null) {
-        this.received.push(this.#in.open(record));
+        const opened = this.#in.open(record);
+        this.received.push(opened);
+        this.onRecord?.(opened);
       } else if (this.#observer.receivedAll) {
         this.#early.push(record);
       } else {

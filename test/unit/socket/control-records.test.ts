@@ -18,6 +18,8 @@ function summary(verdict: Verdict): unknown[] {
       return ['fail', (verdict.error as NodeJS.ErrnoException).code, verdict.alert];
     case 'warn':
       return ['warn', verdict.alert];
+    case 'keyUpdate':
+      return ['keyUpdate', verdict.updateRequested];
     default:
       return [verdict.kind];
   }
@@ -39,8 +41,8 @@ const table: [...Row, verdict: unknown[]][] = [
   ['an alert cut short', 'server', TLS13, ALERT, '01', malformed],
   ['two alerts in one record', 'client', TLS12, ALERT, '01 00 01 00', malformed],
   ['an empty alert', 'client', TLS13, ALERT, '', malformed],
-  ['a ticket', 'client', TLS13, HANDSHAKE, ticket.toString('hex'), ['continue']],
-  ['two tickets', 'client', TLS13, HANDSHAKE, ticket.toString('hex').repeat(2), ['continue']],
+  ['a ticket', 'client', TLS13, HANDSHAKE, ticket.toString('hex'), ['ticket']],
+  ['two tickets', 'client', TLS13, HANDSHAKE, ticket.toString('hex').repeat(2), ['ticket']],
   ['a ticket', 'server', TLS13, HANDSHAKE, ticket.toString('hex'), unexpected],
   ['a ticket', 'client', TLS12, HANDSHAKE, ticket.toString('hex'), unexpected],
   ['HelloRequest', 'client', TLS12, HANDSHAKE, '00 000000', ['warn', Alert.noRenegotiation]],
@@ -50,6 +52,8 @@ const table: [...Row, verdict: unknown[]][] = [
   ['ClientHello', 'server', TLS13, HANDSHAKE, '01 000002 0303', unexpected],
   ['ClientHello', 'client', TLS12, HANDSHAKE, '01 000002 0303', unexpected],
   ['a Finished', 'server', TLS13, HANDSHAKE, '14 000001 00', unexpected],
+  ['KeyUpdate', 'client', TLS13, HANDSHAKE, '18 000001 01', ['keyUpdate', true]],
+  ['KeyUpdate', 'server', TLS13, HANDSHAKE, '18 000001 00', ['keyUpdate', false]],
   ['KeyUpdate', 'client', TLS12, HANDSHAKE, '18 000001 00', unexpected],
   ['a handshake record with nothing in it', 'client', TLS13, HANDSHAKE, '', unexpected],
   ['ChangeCipherSpec', 'server', TLS13, CHANGE_CIPHER_SPEC, '01', unexpected],
@@ -62,14 +66,16 @@ describe('ControlRecords', () => {
     const protocol = version === TLS13 ? 'TLS 1.3' : 'TLS 1.2';
     it(`${name}, at a ${protocol} ${role}: ${String(verdict[0])}`, () => {
       const records = new ControlRecords(role === 'server', version);
-      expect(summary(records.judge(type, bytes(hex)))).toEqual(verdict);
+      expect(summary(records.judge(type, bytes(hex)).at(-1)!)).toEqual(verdict);
     });
   }
 
   it('joins a message that comes in two records', () => {
     const records = new ControlRecords(false, TLS13);
-    expect(records.judge(HANDSHAKE, ticket.subarray(0, 5)).kind).toBe('continue');
-    expect(records.judge(HANDSHAKE, ticket.subarray(5)).kind).toBe('continue');
+    expect(records.judge(HANDSHAKE, ticket.subarray(0, 5))).toEqual([]);
+    expect(records.judge(HANDSHAKE, ticket.subarray(5))).toEqual([
+      { kind: 'ticket', message: ticket },
+    ]);
     expect(records.dataArrived().kind).toBe('continue');
   });
 
@@ -81,8 +87,8 @@ describe('ControlRecords', () => {
 
   it('ends a flood of records without data', () => {
     const records = new ControlRecords(false, TLS13);
-    const verdicts = Array.from({ length: 1000 }, () => records.judge(HANDSHAKE, ticket));
-    expect(verdicts[31]!.kind).toBe('continue');
+    const verdicts = Array.from({ length: 1000 }, () => records.judge(HANDSHAKE, ticket)[0]!);
+    expect(verdicts[31]!.kind).toBe('ticket');
     expect(summary(verdicts.at(-1)!)).toEqual([
       'fail',
       'ERR_KTLS_RECORD_FLOOD',
@@ -93,7 +99,7 @@ describe('ControlRecords', () => {
   it('counts anew after data', () => {
     const records = new ControlRecords(false, TLS13);
     for (let i = 0; i < 1000; i++) {
-      expect(records.judge(HANDSHAKE, ticket).kind).toBe('continue');
+      expect(records.judge(HANDSHAKE, ticket)[0]!.kind).toBe('ticket');
       expect(records.dataArrived().kind).toBe('continue');
     }
   });

@@ -1,0 +1,147 @@
+/**
+ * The getters of `tls.TLSSocket`. While a TLS object lives its own TLSSocket answers them: during the
+ * handshake, on a client for as long as the socket is open, and where node:tls carries the connection. A
+ * server's TLS object is freed at the hand-over; what it knew is kept here.
+ */
+import type { X509Certificate } from 'node:crypto';
+import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
+import { invalidType, nodeError, outOfRange } from '../errors.js';
+import type { Exporter } from '../tls/exporter.js';
+
+export type TlsFacts = Pick<
+  TLSSocket,
+  | 'getCertificate'
+  | 'getCipher'
+  | 'getEphemeralKeyInfo'
+  | 'getFinished'
+  | 'getPeerCertificate'
+  | 'getPeerFinished'
+  | 'getPeerX509Certificate'
+  | 'getProtocol'
+  | 'getSession'
+  | 'getSharedSigalgs'
+  | 'getTLSTicket'
+  | 'getX509Certificate'
+  | 'isSessionReused'
+> & {
+  exportKeyingMaterial(length: number, label: string, context?: Buffer): Buffer;
+};
+
+/** Of a server. The session and the exporter's secret are wiped when the socket closes. */
+export class ServerFacts implements TlsFacts {
+  readonly #exporter: Exporter | null;
+  readonly #cipher;
+  readonly #protocol;
+  readonly #reused;
+  readonly #finished;
+  readonly #peerFinished;
+  readonly #sigalgs;
+  readonly #ticket;
+  readonly #certificate: X509Certificate | undefined;
+  readonly #peerCertificate: DetailedPeerCertificate;
+  readonly #peerX509: X509Certificate | undefined;
+  #session: Buffer | undefined;
+
+  constructor(tls: TLSSocket, exporter: Exporter | null) {
+    this.#exporter = exporter;
+    this.#cipher = tls.getCipher();
+    this.#protocol = tls.getProtocol();
+    this.#reused = tls.isSessionReused();
+    this.#finished = tls.getFinished();
+    this.#peerFinished = tls.getPeerFinished();
+    this.#sigalgs = tls.getSharedSigalgs();
+    this.#ticket = tls.getTLSTicket();
+    this.#session = tls.getSession();
+    this.#certificate = tls.getX509Certificate();
+    this.#peerX509 = tls.getPeerX509Certificate();
+    this.#peerCertificate =
+      this.#peerX509 === undefined ? ({} as DetailedPeerCertificate) : tls.getPeerCertificate(true);
+  }
+
+  getCertificate(): PeerCertificate | object | null {
+    return this.#certificate?.toLegacyObject() ?? {};
+  }
+
+  getX509Certificate(): X509Certificate | undefined {
+    return this.#certificate;
+  }
+
+  getPeerCertificate(detailed: true): DetailedPeerCertificate;
+  getPeerCertificate(detailed?: false): PeerCertificate;
+  getPeerCertificate(detailed?: boolean): PeerCertificate | DetailedPeerCertificate {
+    if (detailed === true) return this.#peerCertificate;
+    const { issuerCertificate: _, ...plain } = this.#peerCertificate;
+    return plain;
+  }
+
+  getPeerX509Certificate(): X509Certificate | undefined {
+    return this.#peerX509;
+  }
+
+  getCipher() {
+    return this.#cipher;
+  }
+
+  getProtocol(): string | null {
+    return this.#protocol;
+  }
+
+  isSessionReused(): boolean {
+    return this.#reused;
+  }
+
+  getFinished() {
+    return this.#finished;
+  }
+
+  getPeerFinished() {
+    return this.#peerFinished;
+  }
+
+  getSharedSigalgs(): string[] {
+    return [...this.#sigalgs];
+  }
+
+  getTLSTicket() {
+    return this.#ticket;
+  }
+
+  getSession() {
+    return this.#session && Buffer.from(this.#session);
+  }
+
+  /** Only a client has them. */
+  getEphemeralKeyInfo(): null {
+    return null;
+  }
+
+  /** Arguments are checked, and wrong ones refused, as node:tls does it. */
+  exportKeyingMaterial(length: number, label: string, context?: Buffer): Buffer {
+    if (typeof length !== 'number') throw invalidType('length', 'of type number', length);
+    if (!Number.isInteger(length) || length < 1 || length > 0xffffffff) {
+      throw outOfRange('length', 'an integer from 1 to 4294967295', length);
+    }
+    if (typeof label !== 'string') throw invalidType('label', 'of type string', label);
+    if (context !== undefined && !ArrayBuffer.isView(context)) {
+      throw invalidType('context', 'an instance of Buffer, TypedArray, or DataView', context);
+    }
+    const exporter = this.#exporter;
+    if (exporter === null || exporter.wiped) {
+      throw nodeError(
+        'ERR_TLS_INVALID_STATE',
+        'TLS socket connection must be securely established',
+      );
+    }
+    const exported = exporter.export(length, label, context);
+    if (exported === null) {
+      throw nodeError('ERR_SSL_TLS_ILLEGAL_EXPORTER_LABEL', 'tls illegal exporter label');
+    }
+    return exported;
+  }
+
+  wipe(): void {
+    this.#exporter?.wipe();
+    this.#session?.fill(0);
+    this.#session = undefined;
+  }
+}

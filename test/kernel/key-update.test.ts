@@ -1,0 +1,219 @@
+/** KeyUpdate in both directions, on kernels that can (Linux 6.14 and later), and its end on others. */
+import { randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { describe, expect, it } from 'vitest';
+import { type OffloadedSocket } from '../../lib/index.js';
+import { kernelRekeys } from '../../lib/kernel/probe.js';
+import { cipherSuites } from '../../lib/tls/cipher-suites.js';
+import { ContentType, HandshakeType, ProtocolVersion } from '../../lib/tls/constants.js';
+import {
+  type Pair,
+  connectPair,
+  digest,
+  isOffloaded,
+  readAll,
+  readExactly,
+} from '../support/connection.js';
+import { describeKernel } from '../support/kernel.js';
+import {
+  type RecordPeer,
+  data,
+  handshake,
+  keyUpdate,
+  message,
+  newSessionTicket,
+} from '../support/record-peer.js';
+import { roles, scripted } from '../support/scripted.js';
+import { Witness } from '../support/witness.js';
+
+const AES128 = 51;
+const canRekey = kernelRekeys(AES128);
+
+/** The handshake messages that the peer has got, after which it reads with the next keys. */
+function followUpdates(peer: RecordPeer): { count: number } {
+  const seen = { count: 0 };
+  peer.onRecord = ({ type, payload }) => {
+    if (type !== ContentType.handshake || payload[0] !== HandshakeType.keyUpdate) return;
+    seen.count++;
+    peer.updateReceiveKeys();
+  };
+  return seen;
+}
+
+/** Sends a KeyUpdate and goes on with the next keys. */
+function update(peer: RecordPeer, requested: boolean, ...before: Buffer[]): void {
+  peer.send(handshake(...before, keyUpdate(requested)));
+  peer.updateSendKeys();
+}
+
+describeKernel('on a kernel that cannot change keys', () => {
+  it.skipIf(canRekey)('updateKeys says so and harms nothing', async () => {
+    await using pair = await connectPair();
+    const client = pair.client as OffloadedSocket;
+    await expect(client.updateKeys()).rejects.toMatchObject({ code: 'ERR_KTLS_NO_REKEY' });
+    client.write('still here');
+    expect((await readExactly(pair.server, 10)).toString()).toBe('still here');
+  });
+});
+
+describeKernel('KeyUpdate', () => {
+  it('is not for TLS 1.2', async () => {
+    await using pair = await connectPair({ clientOptions: { maxVersion: 'TLSv1.2' } });
+    expect(isOffloaded(pair.client)).toBe(true);
+    await expect((pair.client as OffloadedSocket).updateKeys()).rejects.toMatchObject({
+      code: 'ERR_KTLS_NO_REKEY',
+    });
+  });
+
+  describe.skipIf(!canRekey)('on a kernel that can', () => {
+    for (const role of roles) {
+      it(`from the peer is followed, between any two records (${role})`, async () => {
+        await using scene = await scripted(role, 'TLSv1.3');
+        const witness = new Witness(scene.socket);
+        let expected = '';
+        for (let i = 0; i < 20; i++) {
+          scene.peer.send(data(`before ${i} `));
+          update(scene.peer, false);
+          scene.peer.send(data(`after ${i} `));
+          expected += `before ${i} after ${i} `;
+        }
+        expect(await witness.received(expected.length)).toBe(expected);
+      });
+
+      it(`that wants an answer gets one, and what follows is under the new key (${role})`, async () => {
+        await using scene = await scripted(role, 'TLSv1.3');
+        const { peer, socket } = scene;
+        new Witness(socket);
+        const seen = followUpdates(peer);
+        socket.write('old key');
+        await peer.until(() => peer.receivedData.length === 7);
+        update(peer, true);
+        await peer.until(() => seen.count === 1);
+        socket.write(' new key');
+        await peer.until(() => peer.receivedData.length === 15);
+        expect(peer.receivedData.toString()).toBe('old key new key');
+      });
+
+      it(`of our own, by updateKeys (${role})`, async () => {
+        await using scene = await scripted(role, 'TLSv1.3');
+        const { peer } = scene;
+        const socket = scene.socket as OffloadedSocket;
+        const seen = followUpdates(peer);
+        socket.write('a');
+        await socket.updateKeys();
+        socket.write('b');
+        await socket.updateKeys({ requestPeer: true });
+        socket.end('c');
+        await peer.untilEnded();
+        expect(seen.count).toBe(2);
+        expect(peer.receivedData.toString()).toBe('abc');
+        const updates = peer.received.filter(
+          ({ type, payload }) =>
+            type === ContentType.handshake && payload[0] === HandshakeType.keyUpdate,
+        );
+        expect(updates.map(({ payload }) => payload.at(-1))).toEqual([0, 1]);
+        expect(peer.receivedAlerts).toEqual([[1, 0]]);
+      });
+    }
+
+    it('behind a ticket in the same record is followed', async () => {
+      await using scene = await scripted('client', 'TLSv1.3');
+      const witness = new Witness(scene.socket);
+      update(scene.peer, false, newSessionTicket());
+      scene.peer.send(data('after'));
+      expect(await witness.received(5)).toBe('after');
+    });
+
+    it('in two records ends the connection with its own error', async () => {
+      await using scene = await scripted('server', 'TLSv1.3');
+      const witness = new Witness(scene.socket);
+      const whole = keyUpdate();
+      scene.peer.send(data('x'), handshake(whole.subarray(0, 2)), handshake(whole.subarray(2)));
+      expect(await witness.until('close')).toEqual(['x', 'error', 'close']);
+      expect(witness.error).toMatchObject({ code: 'ERR_KTLS_UNEXPECTED_RECORD' });
+    });
+
+    it('in a flood ends the connection, data in between or not', async () => {
+      await using scene = await scripted('server', 'TLSv1.3');
+      const witness = new Witness(scene.socket);
+      scene.socket.resume();
+      for (let i = 0; i < 400; i++) {
+        scene.peer.send(data('x'));
+        update(scene.peer, false);
+      }
+      await witness.until('close');
+      expect(witness.error).toMatchObject({ code: 'ERR_KTLS_RECORD_FLOOD' });
+    });
+
+    it('is answered once while there is no room for the answer', async () => {
+      await using scene = await scripted('server', 'TLSv1.3');
+      const { peer, socket } = scene;
+      const witness = new Witness(socket);
+      const seen = followUpdates(peer);
+      peer.socket.pause();
+      const body = randomBytes(8 * 1024 * 1024);
+      socket.write(body.subarray(0, 4 * 1024 * 1024));
+      socket.write(body.subarray(4 * 1024 * 1024));
+      for (let i = 0; i < 5; i++) update(peer, true);
+      peer.send(data('done'));
+      await witness.received(4);
+      peer.socket.resume();
+      await peer.until(() => peer.receivedData.length >= body.length);
+      expect(digest(peer.receivedData)).toBe(digest(body));
+      expect(seen.count).toBeGreaterThan(0);
+      expect(seen.count).toBeLessThan(5);
+    });
+
+    it('comes by itself when a key has protected enough records', async () => {
+      const messages: unknown[] = [];
+      const listener = (published: unknown): void => {
+        const { direction, cause } = published as { direction: string; cause: string };
+        messages.push(`${direction} ${cause}`);
+      };
+      subscribe('ktls:rekey', listener);
+      await using pair: Pair = await connectPair({
+        client: 'node',
+        serverOptions: { rekeyAfter: 8 },
+      });
+      const received = readAll(pair.client);
+      const body = randomBytes(1024 * 1024);
+      for (let at = 0; at < body.length; at += 16 * 1024) {
+        // One by one: a rekey comes between writes.
+        await new Promise((resolve) =>
+          pair.server.write(body.subarray(at, at + 16 * 1024), resolve),
+        );
+      }
+      pair.server.end();
+      expect(digest(await received)).toBe(digest(body));
+      unsubscribe('ktls:rekey', listener);
+      expect(messages.filter((text) => text === 'tx limit').length).toBeGreaterThan(4);
+    });
+
+    for (const suite of cipherSuites.filter(({ version }) => version === ProtocolVersion.TLS13)) {
+      it.skipIf(!kernelRekeys(suite.kernelCipher))(`works with ${suite.name}`, async () => {
+        await using scene = await scripted('server', 'TLSv1.3', {
+          options: { ciphers: suite.name },
+        });
+        const { peer, socket } = scene;
+        expect(socket.getCipher().name).toBe(suite.name);
+        const witness = new Witness(socket);
+        const seen = followUpdates(peer);
+        for (let i = 1; i <= 3; i++) {
+          update(peer, true);
+          peer.send(data('ping'));
+          await witness.received(4 * i);
+          socket.write('pong');
+          await peer.until(() => peer.receivedData.length === 4 * i && seen.count === i);
+        }
+      });
+    }
+
+    it('with a request that nobody knows is refused', async () => {
+      await using scene = await scripted('client', 'TLSv1.3');
+      const witness = new Witness(scene.socket);
+      scene.peer.send(handshake(message(HandshakeType.keyUpdate, Buffer.of(2))));
+      await witness.until('close');
+      expect(witness.error).toMatchObject({ code: 'ERR_KTLS_UNEXPECTED_RECORD' });
+    });
+  });
+});
