@@ -599,7 +599,10 @@ export class OffloadedSocket extends TlsApi {
     const channel = this.#channel;
     this.#path?.close(error);
     this.#handshake?.abandon(error);
-    this.#shadowed?.free();
+    if (this.#shadowed !== null) {
+      this.#shadowed.free();
+      this.#facts = null;
+    }
     if (this.#facts instanceof ServerFacts) this.#facts.wipe();
     if (channel !== null) {
       discardReceived(channel, this.#path === null ? FLIGHT : undefined);

