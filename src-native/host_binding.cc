@@ -37,8 +37,7 @@ Napi::Value ProbeFeaturesFromJs(const Napi::CallbackInfo& info) {
   const FeatureResult result = ProbeFeatures();
   const Napi::Array array = Napi::Array::New(info.Env());
   uint32_t index = 0;
-  for (const int step :
-       {result.ready, result.zero_copy, result.no_pad, result.max_payload}) {
+  for (const int step : {result.ready, result.zero_copy, result.no_pad, result.max_payload}) {
     array.Set(index++, Napi::Number::New(info.Env(), step));
   }
   return array;
