@@ -99,6 +99,8 @@ export class OffloadedSocket extends TlsApi {
   #undelivered: Buffer | null = null;
   #received = 0;
   #fileBytes = 0;
+  /** What was written to the connection before it was ours, which is no plaintext of TLS. */
+  #bytesInClear = 0;
   #waiting = true;
   #referenced = true;
   #readWanted = false;
@@ -119,7 +121,7 @@ export class OffloadedSocket extends TlsApi {
     Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
     Object.defineProperty(this, 'bytesWritten', {
       configurable: true,
-      get: () => node.bytesWritten(this) + this.#fileBytes,
+      get: () => node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes,
     });
     node.setConnecting(this, true);
   }
@@ -218,6 +220,7 @@ export class OffloadedSocket extends TlsApi {
   ): void {
     this.#taken = node.bindLives(raw, this);
     this.#taken.handleGone();
+    this.#bytesInClear = node.handleOf(this)!.bytesWritten;
     this.#channel = channel;
     this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
     this.#attach(channel);
@@ -237,6 +240,7 @@ export class OffloadedSocket extends TlsApi {
       if (handle === null || this.destroyed) return;
       taken.handleGone();
       node.adoptHandle(this, handle);
+      this.#bytesInClear = handle.bytesWritten;
       this.#referenced = handle.hasRef();
       this.#tcpConnected();
     };
@@ -410,7 +414,7 @@ export class OffloadedSocket extends TlsApi {
         tcp() === undefined ? super._final(callback) : tcp()!._final(callback),
       setNoDelay: () => void super.setNoDelay(true),
       fd: () => node.handleOf(this)?.fd ?? -1,
-      bytesWritten: () => node.handleOf(this)?.bytesWritten ?? 0,
+      bytesWritten: () => (node.handleOf(this)?.bytesWritten ?? 0) - this.#bytesInClear,
     };
   }
 

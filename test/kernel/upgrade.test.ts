@@ -61,6 +61,20 @@ describeKernel('an upgraded socket', () => {
     await once(raw, 'close');
   });
 
+  it('ends with a close_notify and a FIN, and counts no byte in clear as its own', async () => {
+    await using server = await startTls();
+    const raw = await server.upgradable();
+    const socket = await secured(ktls.connect({ socket: raw, ...insecure }));
+    expect(await echoes(socket, 1000)).toBe(true);
+    const [accepted] = server.secured as [ktls.OffloadedSocket];
+    expect([socket.bytesWritten, accepted.bytesWritten]).toEqual([1000, 1000]);
+    socket.end();
+    await Promise.all([once(socket, 'close'), once(raw, 'close'), once(accepted, 'close')]);
+    expect((socket as ktls.OffloadedSocket).closeNotifyReceived).toBe(true);
+    expect(accepted.closeNotifyReceived).toBe(true);
+    expect([socket.bytesWritten, accepted.bytesWritten]).toEqual([1000, 1000]);
+  });
+
   it('is offloaded from within the listener that got the last bytes in clear', async () => {
     await using server = await startTls();
     const raw = tcpConnect(server.port, '127.0.0.1');
