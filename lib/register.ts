@@ -26,7 +26,7 @@ function register(settings: OffloadSettings): void {
     report('KTLS=off: node:tls is left as it is');
     return;
   }
-  tls.connect = ((...args: unknown[]) => connectWith(settings, args));
+  tls.connect = (...args: unknown[]) => connectWith(settings, args);
   Object.defineProperty(tls.connect, 'name', { value: 'connect' });
 
   // https and http2 call it as the constructor of their own servers.
