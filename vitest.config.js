@@ -1,4 +1,11 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
+
+// vitest deletes the cache of another lockfile, and then misses its directory: each has its own.
+const lockfile = createHash('sha256')
+  .update(readFileSync(new URL('package-lock.json', import.meta.url)))
+  .digest('hex');
 
 export default defineConfig({
   test: {
@@ -9,5 +16,10 @@ export default defineConfig({
     hookTimeout: 60_000,
     // A socket left open by one test must not fail another: each file has its own worker.
     pool: 'forks',
+    // Compiled once, on the host: a guest under emulation takes longer for it than for the tests.
+    experimental: {
+      fsModuleCache: true,
+      fsModuleCachePath: `node_modules/.vitest-cache/${lockfile.slice(0, 16)}`,
+    },
   },
 });

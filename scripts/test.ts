@@ -8,6 +8,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
+import { compileTests, guestCommand, vitest } from './vitest.js';
 
 interface Tally {
   passed: number;
@@ -60,7 +61,7 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   console.log(`\n== ${name}`);
   const reader = new TallyReader();
   const { failed } = total;
-  const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...paths], {
+  const child = spawn(process.execPath, [vitest, 'run', ...paths], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -89,7 +90,7 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
     const ended = await runInVm({
       kernel,
       ...(node === undefined ? {} : { node }),
-      command: ['node', 'node_modules/vitest/vitest.mjs', 'run', '--pool=threads', ...paths],
+      command: guestCommand(paths),
       env: { KTLS_EXPECTED: '1' },
       // A second CPU costs more to emulate than it does.
       cpus: 1,
@@ -122,6 +123,7 @@ async function onKernels(names: string[]): Promise<void> {
       return { kernel, node, paths, log: `out/test-${name}-${index + 1}.log` };
     }),
   );
+  await compileTests(pathGroups().flat());
   const lane = async (): Promise<void> => {
     for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) await onKernel(run);
   };
