@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-// vitest deletes the cache of another lockfile, and then misses its directory: each has its own.
-const lockfile = createHash('sha256')
-  .update(readFileSync(new URL('package-lock.json', import.meta.url)))
+// vitest deletes the cache of another set of packages, and then misses its directory: each has its own.
+const packages = createHash('sha256')
+  .update(readFileSync(new URL('node_modules/.package-lock.json', import.meta.url)))
   .digest('hex');
 
 export default defineConfig({
@@ -19,7 +19,7 @@ export default defineConfig({
     // Compiled once, on the host: a guest under emulation takes longer for it than for the tests.
     experimental: {
       fsModuleCache: true,
-      fsModuleCachePath: `node_modules/.vitest-cache/${lockfile.slice(0, 16)}`,
+      fsModuleCachePath: `node_modules/.vitest-cache/${packages.slice(0, 16)}`,
     },
   },
 });
