@@ -3,9 +3,8 @@
  * fails or is interrupted takes nothing with it that was measured before.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { dirname } from 'node:path';
 import ktls from 'ktls';
-import { findBenchmarkProgram } from '../vm/host-programs.js';
+import { programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
 import { type Order, RESULT_MARK } from './order.js';
 import { type Result, has, merged } from './result.js';
@@ -35,16 +34,6 @@ class OutputReader {
       else this.#onResult(JSON.parse(line.slice(RESULT_MARK.length)) as Result);
     }
   }
-}
-
-/** Where the load generators and the other servers are found. */
-async function environment(): Promise<Record<string, string>> {
-  const programs = [await findBenchmarkProgram('h2load'), await findBenchmarkProgram('nginx')];
-  const libraries = programs.flatMap((each) => each.libraries);
-  return {
-    PATH: [...programs.map(({ program }) => dirname(program)), process.env['PATH'] ?? ''].join(':'),
-    ...(libraries.length > 0 ? { LD_LIBRARY_PATH: libraries.join(':') } : {}),
-  };
 }
 
 /** @throws Error if the order was not carried out */
@@ -131,7 +120,7 @@ export async function carryOut(
   known?: Result,
   onResult?: OnResult,
 ): Promise<{ result: Result | undefined; failed: number }> {
-  const env = await environment();
+  const env = await programsEnvironment(['h2load', 'nginx']);
   let result = known;
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {

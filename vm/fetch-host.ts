@@ -84,12 +84,18 @@ export async function fetchBusybox(): Promise<string> {
   return existsSync(inBin) ? inBin : join(root, 'usr', 'bin', 'busybox');
 }
 
-/** What only the benchmarks need, by program. */
-const benchmarkPackages = { h2load: 'nghttp2-client', nginx: 'nginx' } as const;
+/** What only benchmarks and tests of interoperation need, by program. */
+const programPackages = {
+  h2load: 'nghttp2-client',
+  mosquitto: 'mosquitto',
+  nginx: 'nginx',
+  postgres: 'postgresql',
+  'redis-server': 'redis-server',
+} as const;
 
-export type BenchmarkProgram = keyof typeof benchmarkPackages;
+export type PackagedProgram = keyof typeof programPackages;
 
-/** A program of the benchmarks, its package unpacked. @returns the package's root */
-export async function fetchBenchmarkProgram(name: BenchmarkProgram): Promise<string> {
-  return unpackAside(name, benchmarkPackages[name], (await hostRelease()).suites[0]!);
+/** A program with the packages it needs, unpacked. @returns their root */
+export async function fetchProgram(name: PackagedProgram): Promise<string> {
+  return unpackAside(name, programPackages[name], (await hostRelease()).suites[0]!);
 }

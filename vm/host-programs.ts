@@ -1,13 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { runText } from './command.js';
 import { VmError } from './errors.js';
-import {
-  type BenchmarkProgram,
-  fetchBenchmarkProgram,
-  fetchQemu,
-  fetchVirtiofsd,
-} from './fetch-host.js';
+import { type PackagedProgram, fetchProgram, fetchQemu, fetchVirtiofsd } from './fetch-host.js';
 import { findProgram } from './tools.js';
 
 /** A program of the host's, or one unpacked into the cache with its own libraries. */
@@ -43,18 +38,43 @@ export async function findVirtiofsd(): Promise<HostProgram & { inC: boolean }> {
   return { program, libraries, inC: program.includes('/qemu/') };
 }
 
-/** A load generator or a server of the benchmarks. */
-export async function findBenchmarkProgram(name: BenchmarkProgram): Promise<HostProgram> {
-  const own = findProgram(name);
-  if (own) return { program: own, libraries: [] };
-  const root = await fetchBenchmarkProgram(name);
-  const program = ['bin', 'sbin']
-    .map((directory) => join(root, 'usr', directory, name))
-    .find(existsSync);
+/**
+ * Variables with which other software is found, whether the host has it or the cache: PATH, and
+ * LD_LIBRARY_PATH where it is needed.
+ */
+export async function programsEnvironment(
+  names: readonly PackagedProgram[],
+): Promise<Record<string, string>> {
+  const programs = await Promise.all(names.map(findPackaged));
+  const libraries = programs.flatMap((each) => each.libraries);
+  const directories = new Set(programs.map(({ program }) => dirname(program)));
+  return {
+    PATH: [...directories, process.env['PATH'] ?? ''].join(delimiter),
+    ...(libraries.length > 0 ? { LD_LIBRARY_PATH: libraries.join(delimiter) } : {}),
+  };
+}
+
+async function findPackaged(name: PackagedProgram): Promise<HostProgram> {
+  const own = inPackage('/', name) ?? findProgram(name);
+  if (own !== undefined) return { program: own, libraries: [] };
+  const root = await fetchProgram(name);
+  const program = inPackage(root, name);
   if (program === undefined) {
     throw new VmError('ERR_KTLS_VM_BAD_PACKAGE', `no ${name} below ${root}`);
   }
   return { program, libraries: librariesOf(root) };
+}
+
+function inPackage(root: string, name: string): string | undefined {
+  // Debian's PostgreSQL stands aside, for several versions of it side by side.
+  const postgresql = join(root, 'usr/lib/postgresql');
+  const versions = existsSync(postgresql) ? readdirSync(postgresql) : [];
+  return [
+    ...versions.map((version) => join(postgresql, version, 'bin')),
+    ...['usr/bin', 'usr/sbin'].map((directory) => join(root, directory)),
+  ]
+    .map((directory) => join(directory, name))
+    .find(existsSync);
 }
 
 function librariesOf(root: string): string[] {

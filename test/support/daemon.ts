@@ -1,0 +1,90 @@
+/** Servers that are no programs of Node: started for a test on a port of their own, killed after it. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Scratch } from './scratch.js';
+
+/** Debian's `nobody`: some servers refuse to run as root. */
+const NOBODY = 65534;
+
+/** A port that nobody has at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/**
+ * `command` as a user who is not root, but may read what root may: unpacked programs can stand in a cache
+ * that is root's.
+ */
+function unprivileged(command: readonly string[]): string[] {
+  if (process.getuid?.() !== 0) return [...command];
+  const user = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+  const capability = '+dac_read_search';
+  return [
+    'setpriv',
+    ...user,
+    `--inh-caps=${capability}`,
+    `--ambient-caps=${capability}`,
+    ...command,
+  ];
+}
+
+/** Gives files and directories to whom daemons run as. */
+export function hand(...paths: string[]): void {
+  if (process.getuid?.() === 0) for (const path of paths) chownSync(path, NOBODY, NOBODY);
+}
+
+/** Runs a program to its end. @throws Error if it fails, with what it said */
+export function runUnprivileged(command: readonly string[], scratch: Scratch): void {
+  const [program, ...args] = unprivileged(command);
+  execFileSync(program!, args, { cwd: scratch.directory, stdio: 'pipe' });
+}
+
+export class Daemon implements AsyncDisposable {
+  readonly #process: ChildProcess;
+  #output = '';
+
+  private constructor(command: readonly string[], scratch: Scratch) {
+    const [program, ...args] = unprivileged(command);
+    this.#process = spawn(program!, args, {
+      cwd: scratch.directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process.on('error', (error) => (this.#output += String(error)));
+    for (const stream of [this.#process.stdout!, this.#process.stderr!]) {
+      stream.on('data', (data: Buffer) => (this.#output += data.toString()));
+    }
+  }
+
+  /** Settled when it accepts connections. @throws Error if it ends instead, with what it said */
+  static async start(command: readonly string[], port: number, scratch: Scratch): Promise<Daemon> {
+    const daemon = new Daemon(command, scratch);
+    for (;;) {
+      if (daemon.#process.pid === undefined || daemon.#process.exitCode !== null) {
+        await sleep(100); // For its last words.
+        throw new Error(`${command[0]} does not run: ${daemon.#output}`);
+      }
+      const probe = connect(port, '127.0.0.1');
+      const accepted = await once(probe, 'connect').then(
+        () => true,
+        () => false,
+      );
+      probe.destroy();
+      if (accepted) return daemon;
+      await sleep(50);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    this.#process.kill('SIGKILL');
+    await once(this.#process, 'close');
+  }
+}
