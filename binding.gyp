@@ -3,6 +3,8 @@
     # Warnings are errors for us (scripts/install.cjs --build), not for whoever installs the package
     # with a compiler that is not written yet.
     'ktls_strict%': 'false',
+    # scripts/prebuild.ts sets it: an addon for every libc and every C++ library.
+    'ktls_prebuilt%': 'false',
     # Relative, since make cannot have blanks in a path; its working directory is build/.
     'node_addon_api%': '../<!(node -p "require(\'node-addon-api\').include_dir")',
   },
@@ -46,7 +48,26 @@
             'cflags': ['-isystem', '<(node_addon_api)'],
             'cflags_cc': ['-std=c++17', '-fvisibility=hidden', '-Wall', '-Wextra'],
             'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
-            'conditions': [['ktls_strict == "true"', {'cflags_cc': ['-Werror']}]],
+            'conditions': [
+              ['ktls_strict == "true"', {'cflags_cc': ['-Werror']}],
+              [
+                'ktls_prebuilt == "true"',
+                {
+                  'sources': ['src-native/prebuilt/runtime.cc'],
+                  # It renames functions to what musl has not (fcntl64). off_t has 64 bits anyway.
+                  'defines!': ['_FILE_OFFSET_BITS=64'],
+                  'cflags': ['-ffunction-sections', '-fdata-sections'],
+                  'ldflags': [
+                    '-nodefaultlibs',
+                    '-Wl,--gc-sections',
+                    '-Wl,--version-script=<(module_root_dir)/src-native/prebuilt/exports.map',
+                  ],
+                  'libraries': ['-lc', '-lgcc'],
+                  # They would ask glibc for the processor's features.
+                  'conditions': [['target_arch == "arm64"', {'cflags': ['-mno-outline-atomics']}]],
+                },
+              ],
+            ],
           },
           # Elsewhere there is no kernel TLS to use, and nothing to build.
           {'type': 'none'},

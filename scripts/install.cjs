@@ -37,9 +37,10 @@ function isFresh() {
   const built = modified(output);
   if (built === undefined) return false;
   const sources = path.join(root, 'src-native');
+  const compiled = fs.readdirSync(sources).filter((name) => /\.(cc|h)$/.test(name));
   return ['binding.gyp', 'scripts/install.cjs']
     .map((file) => path.join(root, file))
-    .concat(fs.readdirSync(sources).map((file) => path.join(sources, file)))
+    .concat(compiled.map((file) => path.join(sources, file)))
     .every((file) => (modified(file) ?? 0) <= built);
 }
 

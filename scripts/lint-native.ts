@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { requirePrograms } from './programs.js';
 
 function run(command: string, args: string[]): void {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
@@ -9,19 +10,7 @@ function run(command: string, args: string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const exists = (program: string): boolean =>
-  spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-
-const missing = ['cmake', 'clang-tidy'].filter((program) => !exists(program));
-if (missing.length > 0) {
-  const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing];
-  if (process.getuid?.() !== 0) {
-    console.error(`Missing ${missing.join(', ')}. As root:\n  apt-get ${install.join(' ')}`);
-    process.exit(1);
-  }
-  run('apt-get', ['update', '-qq']);
-  run('apt-get', install);
-}
+requirePrograms({ cmake: 'cmake', 'clang-tidy': 'clang-tidy' });
 
 const build = 'cmake-build';
 run('npx', ['--no-install', 'cmake-js', 'configure', '-O', build, '--log-level', 'warn']);

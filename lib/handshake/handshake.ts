@@ -117,6 +117,7 @@ export class Handshake {
           owner.emitted(event, data);
           return true;
         });
+        if (event === 'keylog' && owner.socket.listenerCount(event) === 0) data.fill(0);
       });
     }
     socket.on('error', (error: Error) => handshake.#fail(error));
@@ -181,6 +182,11 @@ export class Handshake {
         const [line, socket] = args as [Buffer, TLSSocket];
         this.#tls = socket;
         this.observer.keylog(line);
+        // A secret that nobody has asked for must not wait for the garbage collector.
+        if (server.listenerCount(event) === 0) {
+          line.fill(0);
+          return false;
+        }
         return unharmed(() => server.emit(event, line, this.#owner.socket));
       }
       case 'secureConnection':

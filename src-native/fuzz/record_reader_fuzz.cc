@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
+#include "check.h"
 #include "record_reader.h"
 
 namespace {
 
-void Check(bool holds) {
-  if (!holds) std::abort();
-}
+using ktls::fuzz::Check;
 
 // The first bytes of an input decide how the rest is cut: 0 is EAGAIN, n at most n bytes.
 class ScriptedSource final : public ktls::ByteSource {

@@ -98,7 +98,11 @@ const expected = (code: string) => ({
 
 describe('the package falls back to node:tls and says why', () => {
   it('where the addon was not built', async () => {
-    const ended = await runScript(reasons, { root: copyWithoutAddon(true) });
+    const ended = await runScript(reasons, {
+      root: copyWithoutAddon(true),
+      // That of the sanitized run.
+      env: { KTLS_PREBUILD: '' },
+    });
     expect(ended).toMatchObject(expected('ERR_KTLS_NO_ADDON'));
   });
 

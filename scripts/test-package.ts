@@ -1,0 +1,165 @@
+/**
+ * `npm run test:package`: what npm would publish, looked at and installed. The tarball holds what it should
+ * and no more; publint and arethetypeswrong have nothing to say; it installs in a root without compiler or
+ * network, and there offloads a connection under a kernel that has TLS; its addons load on the hosts that
+ * this one is not.
+ */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { runInVm } from '../vm/run.js';
+import { insideCommand, makeCleanRoot, runInside } from './package/clean-root.js';
+import { bindWithMusl, loadOnArm64 } from './package/foreign.js';
+import { architectures, prebuild, prebuiltAddon } from './prebuilt-addons.js';
+
+/** In KiB. An addition to the package is a decision, and this the place to take it. */
+const budget = { packed: 512, unpacked: 2048 };
+
+/** Every file must be under one of these; each must be there. */
+const contents = [
+  /^dist\/.+\.(js|d\.ts|map)$/,
+  /^docs\//,
+  /^src-native\/[^/]+\.(cc|h)$/,
+  /^prebuilds\/linux-(x64|arm64)\/ktls\.node$/,
+  /^binding\.gyp$/,
+  /^scripts\/install\.cjs$/,
+  /^(package\.json|README\.md|LICENSE)$/,
+];
+
+const work = resolve('out/package');
+const say = (line: string): void => console.log(line);
+
+interface Packed {
+  filename: string;
+  size: number;
+  unpackedSize: number;
+  files: { path: string }[];
+}
+
+const newest = (paths: readonly string[]): number =>
+  Math.max(
+    ...paths.map((path) => {
+      const stat = statSync(path);
+      if (!stat.isDirectory()) return stat.mtimeMs;
+      return newest(readdirSync(path).map((name) => join(path, name)));
+    }),
+  );
+
+function prebuildStale(): void {
+  const sources = newest(['src-native', 'binding.gyp']);
+  for (const architecture of architectures) {
+    const file = prebuiltAddon(architecture);
+    if (!existsSync(file) || statSync(file).mtimeMs < sources) prebuild(architecture);
+  }
+}
+
+function pack(): string {
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', work];
+  const [packed] = JSON.parse(execFileSync('npm', args, { encoding: 'utf8' })) as [Packed];
+  const paths = packed.files.map(({ path }) => path);
+  const strange = paths.filter((path) => !contents.some((part) => part.test(path)));
+  const missing = contents.filter((part) => !paths.some((path) => part.test(path)));
+  const addons = architectures.filter((each) => !paths.includes(prebuiltAddon(each)));
+  if (strange.length + missing.length + addons.length > 0) {
+    throw new Error(
+      `not to be shipped: ${strange.join(', ')}; missing: ${missing.join(', ')} ${addons.join(', ')}`,
+    );
+  }
+  const kib = { packed: packed.size / 1024, unpacked: packed.unpackedSize / 1024 };
+  say(
+    `tarball: ${paths.length} files, ${kib.packed.toFixed(0)} KiB (at most ${budget.packed}), ` +
+      `unpacked ${kib.unpacked.toFixed(0)} KiB (at most ${budget.unpacked})`,
+  );
+  if (kib.packed > budget.packed || kib.unpacked > budget.unpacked) throw new Error('over budget');
+  return join(work, packed.filename);
+}
+
+function lint(tarball: string): void {
+  const options = { stdio: 'inherit' } as const;
+  execFileSync('node_modules/.bin/publint', ['run', tarball, '--strict'], options);
+  // require() of ES modules works on every Node that `engines` allows.
+  const types = [tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'];
+  execFileSync('node_modules/.bin/attw', [...types, '--no-emoji'], options);
+}
+
+/** Installs the tarball's dependencies from the registry, then builds or does not, cut off from all. */
+function install(tarball: string, root: string): void {
+  makeCleanRoot(root);
+  const app = join(root, 'app');
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = ['install', '--prefix', app, '--ignore-scripts', '--omit=dev', ...quiet, tarball];
+  execFileSync('npm', npm, { stdio: ['ignore', 2, 2] });
+  for (const tool of ['gcc', 'g++', 'cc', 'clang', 'make', 'python3']) {
+    const found = runInside(root, ['/bin/sh', '-c', `command -v ${tool} || true`]);
+    if (found !== '') throw new Error(`the clean root has ${tool}`);
+  }
+  runInside(root, ['node', '/usr/lib/npm/bin/npm-cli.js', 'rebuild', '--foreground-scripts']);
+  if (existsSync(join(app, 'node_modules/ktls/build')))
+    throw new Error('the addon was built there');
+  copyFileSync('scripts/package/check.mjs', join(app, 'check.mjs'));
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout'];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  const files = [join(app, 'key.pem'), '-out', join(app, 'cert.pem')];
+  execFileSync('openssl', ['req', '-x509', '-days', '2', ...subject, ...key, ...files], {
+    stdio: 'ignore',
+  });
+}
+
+interface Checked {
+  addons: string[];
+  available: boolean;
+  reason: string | null;
+  echo?: string;
+  offload?: { offloaded: boolean; tx: string; rx: string };
+}
+
+const shipped = `/app/node_modules/ktls/${prebuiltAddon(process.arch as 'x64')}`;
+
+function expectAddon({ addons, reason }: Checked): void {
+  if (addons.length !== 1 || addons[0] !== shipped || reason === 'ERR_KTLS_NO_ADDON') {
+    throw new Error(`expected ${shipped} to be loaded, not ${addons.join(', ')} (${reason ?? ''})`);
+  }
+}
+
+function checkOnHost(root: string): void {
+  const result = JSON.parse(runInside(root, ['node', 'check.mjs'])) as Checked;
+  expectAddon(result);
+  say(`no compiler, no network: ${shipped} loads; this kernel: ${result.reason ?? 'has TLS'}`);
+}
+
+async function checkInVm(root: string): Promise<void> {
+  let output = '';
+  const { status } = await runInVm({
+    kernel: 'trixie',
+    command: insideCommand(root, ['node', 'check.mjs', 'offload']),
+    cpus: 1,
+    timeoutSeconds: 240,
+    onOutput: (chunk: Buffer) => {
+      output += chunk.toString();
+    },
+  });
+  const line = output.split('\n').find((each) => each.startsWith('{'));
+  if (status !== 0 || line === undefined) throw new Error(`in the VM (${status}):\n${output}`);
+  const result = JSON.parse(line) as Checked;
+  expectAddon(result);
+  const { offload, echo } = result;
+  if (offload?.offloaded !== true || echo !== 'through the kernel') throw new Error(line);
+  say(`kernel trixie: offloaded, tx ${offload.tx}, rx ${offload.rx}; the echo came back`);
+}
+
+if (process.getuid?.() !== 0 || process.arch !== 'x64') {
+  console.error('npm run test:package needs root, for chroot(2), and an x64 host, for the VM');
+  process.exit(1);
+}
+prebuildStale();
+const tarball = pack();
+lint(tarball);
+const root = join(work, 'root');
+install(tarball, root);
+checkOnHost(root);
+await checkInVm(root);
+say(`musl's loader binds the x64 addon, ${bindWithMusl('.', work)} functions of libc`);
+say(`arm64 under QEMU: ${loadOnArm64('.', work)}`);
+say('\nThe package is fit to be published.');
