@@ -106,14 +106,15 @@ export class FileTransfer implements Transfer {
     if (this.#isOver()) return;
     const socket = this.#socket();
     if (socket < 0) this.#finish(errnoError(-EBADF, 'sendfile'));
-    else if (this.#isReady(bytes)) this.#sendNow(socket, bytes);
+    else if (this.#isAtHand(bytes)) this.#sendNow(socket, bytes);
     else this.#sendFromPool(socket, bytes);
   }
 
   /** Whether these bytes are the last ones, few, and in the page cache. */
-  #isReady(bytes: number): boolean {
+  #isAtHand(bytes: number): boolean {
+    const { fd, local } = this.#file;
     const few = bytes === this.#left && bytes <= AT_ONCE;
-    return few && this.#file.local && this.#binding.isCached(this.#file.fd, this.#position, bytes);
+    return few && local && this.#binding.isCached(fd, this.#position, bytes);
   }
 
   #sendNow(socket: number, bytes: number): void {
