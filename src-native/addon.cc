@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "environment.h"
+#include "file_opener.h"
 #include "file_sender.h"
 #include "host_binding.h"
 #include "probe_binding.h"
@@ -13,6 +14,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ktls::Environment::Install(env);
   exports.Set("Channel", ktls::Channel::Define(env));
   exports.Set("FileSender", ktls::FileSender::Define(env));
+  exports.Set("openFile", Napi::Function::New<ktls::OpenFileFromJs>(env, "openFile"));
+  exports.Set("describeFile", Napi::Function::New<ktls::DescribeFileFromJs>(env, "describeFile"));
+  exports.Set("isCached", Napi::Function::New<ktls::IsCachedFromJs>(env, "isCached"));
+  exports.Set("sendFileNow", Napi::Function::New<ktls::SendFileNowFromJs>(env, "sendFileNow"));
   exports.Set("duplicate", Napi::Function::New<ktls::DuplicateFromJs>(env, "duplicate"));
   exports.Set("close", Napi::Function::New<ktls::CloseFromJs>(env, "close"));
   exports.Set("probe", Napi::Function::New<ktls::ProbeFromJs>(env, "probe"));

@@ -26,6 +26,15 @@ bool GetInteger(const Napi::Value& value, const char* message, int64_t low, int6
   return false;
 }
 
+bool GetDescriptor(const Napi::Value& value, int* result) {
+  int64_t fd = -1;
+  if (!GetInteger(value, "Expected a file descriptor", 0, std::numeric_limits<int>::max(), &fd)) {
+    return false;
+  }
+  *result = static_cast<int>(fd);
+  return true;
+}
+
 bool GetBytes(const Napi::Value& value, Bytes* result) {
   if (value.IsTypedArray()) {
     napi_typedarray_type type = napi_int8_array;

@@ -29,6 +29,11 @@ void ThrowArgument(Napi::Env env, const char* message);
 bool GetInteger(const Napi::Value& value, const char* message, int64_t low, int64_t high,
                 int64_t* result);
 
+// Number.MAX_SAFE_INTEGER
+inline constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
+
+bool GetDescriptor(const Napi::Value& value, int* result);
+
 // A Uint8Array (a Buffer is one) that is not detached.
 bool GetBytes(const Napi::Value& value, Bytes* result);
 

@@ -1,6 +1,7 @@
 #include "environment.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace ktls {
 
@@ -28,6 +29,15 @@ EpollSet* Environment::Epoll(Napi::Env env, int* error) {
   }
   epoll_ = std::move(epoll);
   return epoll_.get();
+}
+
+int Environment::Lend(UniqueFd fd) {
+  const int number = fd.get();
+  // If it is known already somebody else has closed it: the number is all that was left of it.
+  UniqueFd& slot = lent_[number];
+  static_cast<void>(slot.Release());
+  slot = std::move(fd);
+  return number;
 }
 
 // Asynchronous, because a libuv handle is free only after its close callback: a worker's loop must

@@ -1,12 +1,15 @@
-// What the addon owns in each environment (main thread or worker): its epoll set.
+// What the addon owns in each environment (main thread or worker): its epoll set, and the
+// descriptors that JavaScript has of it.
 #ifndef KTLS_SRC_NATIVE_ENVIRONMENT_H_
 #define KTLS_SRC_NATIVE_ENVIRONMENT_H_
 
 #include <napi.h>
 
 #include <memory>
+#include <unordered_map>
 
 #include "epoll_set.h"
+#include "unique_fd.h"
 
 namespace ktls {
 
@@ -18,11 +21,17 @@ class Environment {
   // Created by its first use. nullptr and a negated errno: not to be had.
   EpollSet* Epoll(Napi::Env env, int* error);
 
+  // Gives a descriptor to JavaScript, and takes it back: a worker that is terminated closes
+  // nothing.
+  int Lend(UniqueFd fd);
+  void Return(int fd) { lent_.erase(fd); }
+
  private:
   static void OnTeardown(napi_async_cleanup_hook_handle hook, void* data);
 
   bool torn_down_ = false;
   std::unique_ptr<EpollSet> epoll_;
+  std::unordered_map<int, UniqueFd> lent_;
 };
 
 }  // namespace ktls

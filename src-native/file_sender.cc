@@ -1,35 +1,12 @@
 #include "file_sender.h"
 
-#include <fcntl.h>
-
 #include <cerrno>
-#include <limits>
 #include <utility>
 
 #include "arguments.h"
-#include "retry.h"
 #include "system_error.h"
 
 namespace ktls {
-namespace {
-
-// Number.MAX_SAFE_INTEGER
-constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
-
-bool GetDescriptor(const Napi::Value& value, int* result) {
-  int64_t fd = -1;
-  if (!GetInteger(value, "Expected a file descriptor", 0, std::numeric_limits<int>::max(), &fd)) {
-    return false;
-  }
-  *result = static_cast<int>(fd);
-  return true;
-}
-
-int Duplicate(int fd) {
-  return Retry([=] { return fcntl(fd, F_DUPFD_CLOEXEC, 0); });
-}
-
-}  // namespace
 
 // Outlives its sender if the environment is torn down meanwhile.
 struct FileSender::Work {
@@ -40,18 +17,6 @@ struct FileSender::Work {
   napi_async_work handle = nullptr;
   FileSent result = {0, -ECANCELED};
 };
-
-Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info) {
-  int fd = -1;
-  if (!GetDescriptor(info[0], &fd)) return {};
-  return Napi::Number::New(info.Env(), Duplicate(fd));
-}
-
-Napi::Value CloseFromJs(const Napi::CallbackInfo& info) {
-  int fd = -1;
-  if (GetDescriptor(info[0], &fd)) UniqueFd(fd).Reset();
-  return info.Env().Undefined();
-}
 
 Napi::Function FileSender::Define(Napi::Env env) {
   return DefineClass(env, "FileSender",

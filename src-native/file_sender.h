@@ -47,10 +47,6 @@ class FileSender final : public Napi::ObjectWrap<FileSender> {
   Napi::FunctionReference on_sent_;
 };
 
-// `duplicate` and `close` of lib/kernel/binding.ts.
-Napi::Value DuplicateFromJs(const Napi::CallbackInfo& info);
-Napi::Value CloseFromJs(const Napi::CallbackInfo& info);
-
 }  // namespace ktls
 
 #endif  // KTLS_SRC_NATIVE_FILE_SENDER_H_

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -191,6 +192,35 @@ inline constexpr uint32_t kEthtoolGetStatistics = 0x1d;
 inline constexpr uint32_t kEthtoolGetSetInfo = 0x37;
 inline constexpr uint32_t kEthtoolGetFeatures = 0x3a;
 inline constexpr uint32_t kEthtoolGetChannels = 0x3c;
+
+// <linux/mman.h>, Linux 6.5; the number is that of every architecture that Node has.
+inline constexpr long kSysCacheStat = 451;
+struct CacheStatRange {
+  uint64_t off;
+  uint64_t len;
+};
+struct CacheStat {
+  uint64_t nr_cache;
+  uint64_t nr_dirty;
+  uint64_t nr_writeback;
+  uint64_t nr_evicted;
+  uint64_t nr_recently_evicted;
+};
+
+// <linux/fs.h>, Linux 4.14.
+inline constexpr int kRwfNoWait = 8;
+
+// <linux/magic.h>: file systems that ask nobody else about their pages.
+inline constexpr std::array<uint32_t, 8> kLocalFileSystems = {
+    0xEF53,      // ext2, ext3, ext4
+    0x58465342,  // XFS
+    0x9123683E,  // Btrfs
+    0xF2F52010,  // F2FS
+    0x01021994,  // tmpfs
+    0x858458F6,  // ramfs
+    0x73717368,  // SquashFS
+    0x794C7630,  // overlayfs, of containers; what it lies over is nearly always one of these
+};
 
 }  // namespace ktls::uapi
 

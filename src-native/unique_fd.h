@@ -2,9 +2,12 @@
 #ifndef KTLS_SRC_NATIVE_UNIQUE_FD_H_
 #define KTLS_SRC_NATIVE_UNIQUE_FD_H_
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
+
+#include "retry.h"
 
 namespace ktls {
 
@@ -24,6 +27,9 @@ class UniqueFd {
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
 
+  // Leaves it to the caller.
+  int Release() { return std::exchange(fd_, -1); }
+
   // close() is not retried on EINTR: Linux has released the number by then (close(2)).
   void Reset(int fd = -1) {
     if (fd_ >= 0) ::close(fd_);
@@ -33,6 +39,11 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+// A new number for the same open file, or a negated errno.
+inline int Duplicate(int fd) {
+  return Retry([=] { return fcntl(fd, F_DUPFD_CLOEXEC, 0); });
+}
 
 }  // namespace ktls
 

@@ -95,6 +95,14 @@ export interface FileSender {
   close(): void;
 }
 
+/**
+ * @param fd - Or a negated errno.
+ * @param mode - `st_mode`.
+ * @param local - A regular file whose cached pages are had without asking anybody: not over a network, not
+ * in user space.
+ */
+export type OnFile = (fd: number, mode: number, size: number, local: boolean) => void;
+
 /** Arguments that do not fit throw a `TypeError` with the code `ERR_KTLS_NATIVE_ARGUMENT`. */
 export interface NativeBinding {
   /** Throws an `Error` with `code`, `errno` and `syscall` if the fd cannot be watched. */
@@ -109,9 +117,32 @@ export interface NativeBinding {
     file: number,
     onSent: (bytes: number, status: number) => void,
   ) => FileSender;
+  /**
+   * `open(2)` for reading, without waiting for a FIFO's writer, and `fstat(2)`, in one turn of libuv's thread
+   * pool. `onDone` gets the descriptor, which is the caller's from then on, or a negated errno. `path` holds
+   * no NUL.
+   *
+   * @returns `0`, or a negated errno: then `onDone` is not called.
+   */
+  openFile(path: Uint8Array, onDone: OnFile): number;
+  /** The same for a descriptor that is open, and stays so until then. */
+  describeFile(fd: number, onDone: OnFile): number;
+  /**
+   * Whether these bytes of a file are in the page cache, now: `cachestat(2)`, else `preadv2(RWF_NOWAIT)`.
+   * `false` where the kernel does not say.
+   */
+  isCached(fd: number, position: number, length: number): boolean;
+  /**
+   * `sendfile(2)` at once, on this thread: the number of bytes sent, or the negated errno that stopped it
+   * before the first one, as `FileSender` has it. It waits for the file, and for the cipher.
+   */
+  sendFileNow(socket: number, file: number, position: number, length: number): number;
   /** `fcntl(F_DUPFD_CLOEXEC)`: the new descriptor, which is the caller's to close, or a negated errno. */
   duplicate(fd: number): number;
-  /** Closes what `duplicate` returned: `fs.close` warns in a worker thread of what it has not opened. */
+  /**
+   * Closes what `duplicate` and `openFile` gave, and nothing else; a worker thread that ends closes the rest.
+   * `fs.close` warns there of what it has not opened.
+   */
   close(fd: number): void;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
@@ -119,7 +150,6 @@ export interface NativeBinding {
    * (`-ECANCELED`: not reached). Blocks; as root it makes the kernel look for absent modules.
    */
   probe(version: number, cipher: number): [number, number, number, number];
-  /**
   /**
    * What the kernel can beyond keys, on a loopback pair under TLS 1.3: `[ready, zeroCopy, noPad,
    * maxPayload]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.

@@ -2,11 +2,11 @@
  * A file to be sent, opened: whatever it was given as, it is a descriptor of our own from here on, so
  * that nobody can close it, or have its number name another file, while it is being sent.
  */
-import { type Stats, close, constants, fstat, open, read } from 'node:fs';
+import { constants, read } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { KtlsError, errnoError, invalidArgument } from '../errors.js';
-import { loadBinding } from '../kernel/binding.js';
+import { KtlsError, invalidArgument } from '../errors.js';
 import type { SendFileRange } from '../options.js';
+import { describeDuplicate, duplicate, openPath } from './file-descriptor.js';
 
 /** What `fs.ReadStream` has. */
 export interface ReadStreamLike {
@@ -31,6 +31,8 @@ export interface OpenFile {
   /** `sized`: of what is sent. Else nobody knows before it was read, as in procfs, and this is the most. */
   readonly length: number;
   readonly sized: boolean;
+  /** Whether its cached pages are had without asking anybody: no network, no file system in user space. */
+  readonly local: boolean;
   close(): void;
 }
 
@@ -76,48 +78,21 @@ function locate(source: unknown, range: SendFileRange): Located {
   throw invalidArgument('source', 'must be a path, an fd, a FileHandle or a ReadStream', source);
 }
 
-function duplicate(fd: number): number {
-  const binding = loadBinding();
-  // Where there is no addon the application must keep its descriptor open, as with node:fs.
-  if (binding instanceof Error) return fd;
-  const result = binding.duplicate(fd);
-  if (result < 0) throw errnoError(result, 'fcntl');
-  return result;
-}
-
 async function openLocated({ path, fd: given, range }: Located): Promise<OpenFile> {
-  // O_NONBLOCK: a FIFO without a writer must not hold a thread of the pool.
-  const fd =
-    given ??
-    (await new Promise<number>((resolve, reject) => {
-      open(path!, constants.O_RDONLY | constants.O_NONBLOCK, (error, opened) => {
-        if (error === null) resolve(opened);
-        else reject(error);
-      });
-    }));
-  const release = (): void => {
-    // What close(2) says of a file that was only read helps nobody.
-    if (given === undefined) close(fd, () => undefined);
-    else closeDuplicate(given);
-  };
+  const file = await (given === undefined ? openPath(path!) : describeDuplicate(given));
+  const { fd, mode, size, local } = file;
+  const release = (): void => file.close();
   try {
-    const stats = await new Promise<Stats>((resolve, reject) => {
-      fstat(fd, (error, found) => {
-        if (error === null) resolve(found);
-        else reject(error);
-      });
-    });
-    if (!stats.isFile()) throw new KtlsError('ERR_KTLS_NOT_A_FILE', kindOf(stats));
+    const kind = mode & constants.S_IFMT;
+    if (kind !== constants.S_IFREG) throw new KtlsError('ERR_KTLS_NOT_A_FILE', nameOf(kind));
     const { start } = range;
     const most = range.end === null ? Infinity : range.end + 1 - start;
-    if (stats.size === 0 && (await hasContent(fd, start))) {
-      return { fd, start, length: most, sized: false, close: release };
+    if (size === 0 && (await hasContent(fd, start))) {
+      return { fd, start, length: most, sized: false, local, close: release };
     }
-    if (start > stats.size) {
-      throw new KtlsError('ERR_KTLS_FILE_RANGE', `${start} of ${stats.size} bytes`);
-    }
-    const length = Math.max(0, Math.min(most, stats.size - start));
-    return { fd, start, length, sized: true, close: release };
+    if (start > size) throw new KtlsError('ERR_KTLS_FILE_RANGE', `${start} of ${size} bytes`);
+    const length = Math.max(0, Math.min(most, size - start));
+    return { fd, start, length, sized: true, local, close: release };
   } catch (error) {
     release();
     throw error;
@@ -134,15 +109,9 @@ function hasContent(fd: number, position: number): Promise<boolean> {
   });
 }
 
-function closeDuplicate(fd: number): void {
-  const binding = loadBinding();
-  // Then it is no duplicate, but the application's own.
-  if (!(binding instanceof Error)) binding.close(fd);
-}
-
-function kindOf(stats: Stats): string {
-  if (stats.isDirectory()) return 'it is a directory';
-  if (stats.isFIFO()) return 'it is a FIFO';
-  if (stats.isSocket()) return 'it is a socket';
+function nameOf(kind: number): string {
+  if (kind === constants.S_IFDIR) return 'it is a directory';
+  if (kind === constants.S_IFIFO) return 'it is a FIFO';
+  if (kind === constants.S_IFSOCK) return 'it is a socket';
   return 'it is a device';
 }

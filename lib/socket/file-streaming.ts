@@ -26,6 +26,9 @@ export class FileStreaming implements Transfer {
     this.#sink = sink;
     this.#position = file.start;
     this.#left = file.length;
+  }
+
+  start(): void {
     this.#next();
   }
 

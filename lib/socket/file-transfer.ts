@@ -8,6 +8,13 @@ import { KtlsError, errnoError } from '../errors.js';
 import { type FileSender, type NativeBinding } from '../kernel/binding.js';
 import type { OpenFile } from './file-source.js';
 
+/**
+ * The most that is sent on the event loop itself, where it need not wait for the disk: two pieces of a
+ * `ReadStream`. The turn of the thread pool that it saves costs more.
+ */
+const AT_ONCE = 128 * 1024;
+
+const { EBADF } = constants.errno;
 const EAGAIN = -constants.errno.EAGAIN;
 const ENODATA = -constants.errno.ENODATA;
 
@@ -24,14 +31,19 @@ export interface TransferOwner extends TransferSink {
   mayContinue?: (bytes: number) => boolean;
 }
 
-/** A file that is being sent. */
+/** A file that is to be sent. */
 export interface Transfer {
+  /** Sends the first of it, which may be all: its sink may have been called when this returns. */
+  start(): void;
   /** Stops it; its sink is not called any more. */
   cancel(): void;
 }
 
 export class FileTransfer implements Transfer {
-  readonly #sender: FileSender;
+  readonly #binding: NativeBinding;
+  readonly #socket: () => number;
+  readonly #file: OpenFile;
+  #sender: FileSender | null = null;
   readonly #chunkSize: number;
   readonly #owner: TransferOwner;
   readonly #blocked: () => void;
@@ -44,26 +56,28 @@ export class FileTransfer implements Transfer {
   #over = false;
 
   /**
-   * @param socket - The fd of a connected stream socket.
+   * @param socket - The fd of a connected stream socket; -1 when it is closed.
    * @param blocked - Called when the socket takes no more; then `writable()` must be called when it does.
-   * @throws Error with `code`, `errno` and `syscall` if a descriptor cannot be duplicated.
    */
   constructor(
     binding: NativeBinding,
-    socket: number,
+    socket: () => number,
     file: OpenFile,
     chunkSize: number,
     owner: TransferOwner,
     blocked: () => void = () => undefined,
   ) {
+    this.#binding = binding;
+    this.#socket = socket;
+    this.#file = file;
     this.#owner = owner;
     this.#chunkSize = chunkSize;
     this.#blocked = blocked;
     this.#position = file.start;
     this.#left = file.length;
-    this.#sender = new binding.FileSender(socket, file.fd, (bytes, status) =>
-      this.#sent(bytes, status),
-    );
+  }
+
+  start(): void {
     this.#next();
   }
 
@@ -75,7 +89,7 @@ export class FileTransfer implements Transfer {
 
   cancel(): void {
     this.#over = true;
-    this.#sender.close();
+    this.#sender?.close();
   }
 
   /** Whether a chunk is in the thread pool, which sends on the socket. */
@@ -90,13 +104,42 @@ export class FileTransfer implements Transfer {
     if (this.#owner.mayContinue?.(bytes) === false) return;
     // It may have ended the connection.
     if (this.#isOver()) return;
+    const socket = this.#socket();
+    if (socket < 0) this.#finish(errnoError(-EBADF, 'sendfile'));
+    else if (this.#isAtHand(bytes)) this.#sendNow(socket, bytes);
+    else this.#sendFromPool(socket, bytes);
+  }
+
+  /** Whether these bytes are the last ones, few, and in the page cache. */
+  #isAtHand(bytes: number): boolean {
+    const { fd, local } = this.#file;
+    const few = bytes === this.#left && bytes <= AT_ONCE;
+    return few && local && this.#binding.isCached(fd, this.#position, bytes);
+  }
+
+  #sendNow(socket: number, bytes: number): void {
+    const result = this.#binding.sendFileNow(socket, this.#file.fd, this.#position, bytes);
+    // Whatever cut it short is said again, when the rest is tried.
+    if (result < 0) this.#sent(0, result);
+    else this.#sent(result, 0);
+  }
+
+  #sendFromPool(socket: number, bytes: number): void {
+    try {
+      this.#sender ??= new this.#binding.FileSender(socket, this.#file.fd, (...sent) => {
+        this.#sending = false;
+        this.#sent(...sent);
+      });
+    } catch (error) {
+      this.#finish(error as Error);
+      return;
+    }
     const result = this.#sender.send(this.#position, bytes);
     if (result < 0) this.#finish(errnoError(result, 'sendfile'));
     else this.#sending = true;
   }
 
   #sent(bytes: number, status: number): void {
-    this.#sending = false;
     this.#position += bytes;
     this.#left -= bytes;
     if (bytes > 0) this.#owner.progress(bytes);

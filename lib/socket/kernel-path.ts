@@ -217,7 +217,8 @@ export class KernelPath implements DataPath, FileCarrier {
     if (immutable !== this.#zeroCopy && this.#channel.setZeroCopy(immutable ? 1 : 0) === 0) {
       this.#zeroCopy = immutable;
     }
-    this.#transfer = new FileTransfer(binding, this.#owner.handle.fd(), file, chunkSize, {
+    const socket = (): number => this.#owner.handle.fd();
+    this.#transfer = new FileTransfer(binding, socket, file, chunkSize, {
       progress: (bytes) => {
         this.#fileBytes += bytes;
         this.#owner.fileProgress(bytes);

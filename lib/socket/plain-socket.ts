@@ -69,7 +69,7 @@ class PlainCarrier implements FileCarrier {
   }
 
   send(file: OpenFile, { chunkSize }: SendFileOptions, sink: TransferSink): FileTransfer {
-    const { fd } = node.handleOf(this.#socket)!;
+    const socket = (): number => node.handleOf(this.#socket)?.fd ?? -1;
     const ours: TransferSink = {
       progress: (bytes) => {
         this.#fileBytes += bytes;
@@ -78,8 +78,8 @@ class PlainCarrier implements FileCarrier {
       },
       done: sink.done,
     };
-    const transfer = new FileTransfer(this.#binding, fd, file, chunkSize, ours, () =>
-      this.#whenWritable(fd, transfer),
+    const transfer = new FileTransfer(this.#binding, socket, file, chunkSize, ours, () =>
+      this.#whenWritable(socket(), transfer),
     );
     return transfer;
   }

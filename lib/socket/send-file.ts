@@ -15,7 +15,7 @@ import type { Transfer, TransferSink } from './file-transfer.js';
 /** Who brings files to a peer, one at a time. */
 export interface FileCarrier {
   writeData(data: Buffer, callback: WriteCallback): void;
-  /** Brings a file there whole. Who has none gets it piece by piece, by `writeData`. */
+  /** Brings a file there whole, once started. Who has none gets it piece by piece, by `writeData`. */
   send?(file: OpenFile, options: SendFileOptions, sink: TransferSink): Transfer;
   /** Ends the connection in a way that the peer cannot take for the end of the data. */
   reset(error: Error): void;
@@ -134,7 +134,7 @@ export class FileRequest {
       return;
     }
     try {
-      this.#transfer = carrier.send(file, this.#options, {
+      const transfer = carrier.send(file, this.#options, {
         progress: this.#progress,
         done: (error) => {
           // sendfile(2): "mmap(2)-like operations are not available": a file system without splice.
@@ -144,6 +144,8 @@ export class FileRequest {
           else done(error);
         },
       });
+      this.#transfer = transfer;
+      transfer.start();
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -155,7 +157,9 @@ export class FileRequest {
       const data = chunked ? Buffer.concat([chunkHead(piece.length), piece, CRLF]) : piece;
       this.#carrier!.writeData(data, next);
     };
-    this.#transfer = new FileStreaming(file, write, { progress: this.#progress, done });
+    const streaming = new FileStreaming(file, write, { progress: this.#progress, done });
+    this.#transfer = streaming;
+    streaming.start();
   }
 
   readonly #progress = (bytes: number): void => {
