@@ -354,7 +354,7 @@ export class OffloadedSocket extends TlsApi {
       handle: this.#tcpHandle(),
       rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
     });
-    this.#secured(negotiated, path, tls);
+    this.#secured(negotiated, path);
     const { protocol, cipher } = negotiated;
     publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
   }
@@ -400,7 +400,7 @@ export class OffloadedSocket extends TlsApi {
     this.#facts = tls;
     this.#offload = refusedState(reason, negotiated);
     Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
-    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
+    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
   }
 
   /** What `net.Socket` itself does with the TCP handle, whichever of the sockets it is that has it. */
@@ -422,12 +422,12 @@ export class OffloadedSocket extends TlsApi {
    * An http2 session consumes the handle in native code. It gets one that JavaScript stands behind: what
    * libuv reads from the TCP handle itself would miss every control record.
    */
-  #serveConsumers(over: TLSSocket): void {
+  #serveConsumers(): void {
     if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
       node.refuseConsumers(node.handleOf(this)!);
       return;
     }
-    this.#stream = new node.StreamHandle(this, over, {
+    this.#stream = new node.StreamHandle(this, {
       readStart: () => this.#path?.read(),
       readStop: () => this.#path?.pause(),
       write: (chunks, done) => {
@@ -441,7 +441,7 @@ export class OffloadedSocket extends TlsApi {
     });
   }
 
-  #secured(negotiated: Negotiated, path: DataPath, tls: TLSSocket): void {
+  #secured(negotiated: Negotiated, path: DataPath): void {
     this.#negotiated = negotiated;
     this.authorized = negotiated.authorized;
     this.authorizationError = negotiated.authorizationError;
@@ -450,7 +450,7 @@ export class OffloadedSocket extends TlsApi {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
-    this.#serveConsumers(tls);
+    this.#serveConsumers();
 
     const held = this.#held;
     this.#held = null;
