@@ -62,6 +62,8 @@ function pristineHandle(socket: Duplex): TcpHandle | null {
   return destroyed || used || encrypted ? null : handle;
 }
 
+const nothing = (): number => 0;
+
 /**
  * Makes the handle one that only we read: nobody in JavaScript starts libuv's reading, which would race
  * with ours.
@@ -69,8 +71,8 @@ function pristineHandle(socket: Duplex): TcpHandle | null {
 export function claimReading(handle: TcpHandle): void {
   handle.readStop();
   handle.reading = false;
-  handle.readStart = () => 0;
-  handle.readStop = () => 0;
+  handle.readStart = nothing;
+  handle.readStop = nothing;
 }
 
 /** Makes the HTTP/1 parser leave the handle to JavaScript: it looks at `isStreamBase`. */
@@ -78,20 +80,31 @@ export function refuseConsumers(handle: TcpHandle): void {
   Object.defineProperty(handle, 'isStreamBase', { value: false, configurable: true });
 }
 
-/** Calls `before` ahead of any close or reset of the handle, whoever asks for it. */
-export function beforeClose(handle: TcpHandle, before: () => void): void {
-  const close = handle.close.bind(handle);
-  const reset = handle.reset?.bind(handle);
-  handle.close = (callback) => {
-    before();
-    close(callback);
-  };
-  if (reset !== undefined) {
-    handle.reset = (callback) => {
-      before();
-      return reset(callback);
-    };
-  }
+const closedFirst = Symbol('ktls.closedFirst');
+
+interface Preceded extends TcpHandle {
+  [closedFirst]: { close(): void };
+}
+
+/** The class's own method: the handle's property is ours. */
+const native = (handle: TcpHandle): Required<TcpHandle> =>
+  Object.getPrototypeOf(handle) as Required<TcpHandle>;
+
+function close(this: Preceded, callback?: () => void): void {
+  this[closedFirst].close();
+  native(this).close.call(this, callback);
+}
+
+function reset(this: Preceded, callback?: () => void): number {
+  this[closedFirst].close();
+  return native(this).reset.call(this, callback);
+}
+
+/** Closes `first` ahead of any close or reset of the handle, whoever asks for it. */
+export function closeFirst(handle: TcpHandle, first: { close(): void }): void {
+  (handle as Preceded)[closedFirst] = first;
+  handle.close = close;
+  if (handle.reset !== undefined) handle.reset = reset;
 }
 
 /** The live handle of a socket, or `null` once it is closed. */
@@ -337,7 +350,7 @@ export abstract class HandleSocket extends Socket {
       if (request === null) return;
       this.#write = null;
       this.#native.finishWrite(request, statusOf(error));
-      if (this.#write !== null) return;
+      if (!this.idle) return;
       if (this.#shutdown !== null) this.#end(this.#shutdown);
       this.wroteAll();
     });
@@ -404,6 +417,29 @@ export abstract class HandleSocket extends Socket {
     };
     return HandleSocket.#Handle;
   }
+}
+
+/**
+ * What a server's connection has its own certificate from, if that has one certificate and no other: the
+ * server's context. `null` where the application chose a certificate for the connection, or may have.
+ */
+export function soleCertificateOf(socket: TLSSocket): object | null {
+  const { _tlsOptions: options, _handle: handle } = socket as unknown as {
+    _tlsOptions: { secureContext?: object; server?: ServerInternals };
+    _handle: { sni_context?: object };
+  };
+  const { secureContext = null, server } = options;
+  if (secureContext !== server?._sharedCreds) return null;
+  if (handle.sni_context !== undefined || server.ALPNCallback != null) return null;
+  const given = [server.cert, server.pfx].flat().filter((one) => one != null);
+  return given.length === 1 ? secureContext : null;
+}
+
+interface ServerInternals {
+  _sharedCreds?: object;
+  ALPNCallback?: unknown;
+  cert?: unknown;
+  pfx?: unknown;
 }
 
 /**

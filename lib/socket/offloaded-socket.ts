@@ -106,6 +106,26 @@ export class OffloadedSocket extends TlsApi {
   #readWanted = false;
   #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
 
+  static {
+    // Accessors of the prototype in Node, properties in its types.
+    Object.defineProperties(this.prototype, {
+      bytesRead: {
+        configurable: true,
+        get(this: OffloadedSocket) {
+          return this.#received;
+        },
+      },
+      bytesWritten: {
+        configurable: true,
+        get(this: OffloadedSocket) {
+          return this.#path instanceof UserSpacePath
+            ? this.#path.bytesWritten
+            : node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes;
+        },
+      },
+    });
+  }
+
   /** @internal */
   constructor(init: OffloadedSocketInit) {
     const { key, socket, server } = init;
@@ -117,12 +137,6 @@ export class OffloadedSocket extends TlsApi {
     super(socket);
     this.#init = init;
     if (server !== undefined) this.server = server;
-    // Accessors of the prototype in Node, properties in its types.
-    Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
-    Object.defineProperty(this, 'bytesWritten', {
-      configurable: true,
-      get: () => node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes,
-    });
     node.setConnecting(this, true);
   }
 
@@ -280,7 +294,7 @@ export class OffloadedSocket extends TlsApi {
   }
 
   #attach(channel: Channel): void {
-    node.beforeClose(node.handleOf(this)!, () => channel.close());
+    node.closeFirst(node.handleOf(this)!, channel);
     this.#updateReference();
     this.#handshake!.attach(channel);
   }
@@ -345,8 +359,9 @@ export class OffloadedSocket extends TlsApi {
       this.#refused(tls, installed);
       return;
     }
+    this.#plan = null;
     const negotiated = snapshot(tls);
-    const parts = this.#parts(installed, handshake, tls);
+    const parts = this.#parts(installed, handshake, tls, negotiated);
     handshake.retire();
     this.#handshake = null;
     const path = new KernelPath(parts, {
@@ -360,12 +375,17 @@ export class OffloadedSocket extends TlsApi {
   }
 
   /** What outlives the handshake: no more secrets than will be needed. */
-  #parts(installed: Installed, handshake: Handshake, tls: TLSSocket): KernelPathParts {
+  #parts(
+    installed: Installed,
+    handshake: Handshake,
+    tls: TLSSocket,
+    negotiated: Negotiated,
+  ): KernelPathParts {
     const { observer } = handshake;
     const { isServer, secrets, serverRandom, receiveSequence } = observer;
     const { suite } = installed;
     if (isServer) {
-      this.#facts = new ServerFacts(tls, Exporter.of(suite, secrets, serverRandom));
+      this.#facts = new ServerFacts(tls, negotiated, Exporter.of(suite, secrets, serverRandom));
     } else {
       this.#facts = tls;
       this.#shadowed = handshake;
@@ -399,7 +419,6 @@ export class OffloadedSocket extends TlsApi {
     const negotiated = snapshot(tls);
     this.#facts = tls;
     this.#offload = refusedState(reason, negotiated);
-    Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
     this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
   }
 
