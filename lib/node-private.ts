@@ -2,6 +2,7 @@
  * The only file that touches undocumented Node. Each function says which internal it relies on, and
  * is exercised by the tests on every supported Node, so that a change there shows at once.
  */
+import { channel } from 'node:diagnostics_channel';
 import { constants } from 'node:os';
 import { type Server as NetServer, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -29,6 +30,7 @@ export interface TcpHandle {
 
 interface SocketInternals {
   _handle: (TcpHandle & object) | null;
+  _server?: NetServer | null;
   _host?: string | null;
   _parent: Socket | null;
   _unrefTimer(): void;
@@ -182,6 +184,24 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
     },
     release: () => void taken.destroy(),
   };
+}
+
+/**
+ * Whether nobody but the first listener of 'connection' has seen, or is going to see, a socket: the server
+ * has accepted it itself, and tells nobody else.
+ */
+export function isUnseen(accepted: Socket, server: NetServer): boolean {
+  if (internals(accepted)._server !== server) return false;
+  return server.listenerCount('connection') === 1 && !acceptedSockets.hasSubscribers;
+}
+const acceptedSockets = channel('net.server.socket');
+
+/** Puts `successor` in the place of an accepted socket, also in the server's count; nobody needs that any more. */
+export function succeed(accepted: Socket, successor: Socket): void {
+  const [old, young] = [internals(accepted), internals(successor)];
+  old._handle = null;
+  young._server = old._server ?? null;
+  old._server = null;
 }
 
 /**

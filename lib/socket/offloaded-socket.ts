@@ -232,9 +232,13 @@ export class OffloadedSocket extends TlsApi {
     raw: Socket,
     channel: Channel,
   ): void {
-    this.#taken = node.bindLives(raw, this);
-    this.#taken.handleGone();
     this.#bytesInClear = node.handleOf(this)!.bytesWritten;
+    if (node.isUnseen(raw, server)) {
+      node.succeed(raw, this);
+    } else {
+      this.#taken = node.bindLives(raw, this);
+      this.#taken.handleGone();
+    }
     this.#channel = channel;
     this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
     this.#attach(channel);
