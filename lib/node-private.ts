@@ -2,10 +2,11 @@
  * The only file that touches undocumented Node. Each function says which internal it relies on, and
  * is exercised by the tests on every supported Node, so that a change there shows at once.
  */
+import { channel } from 'node:diagnostics_channel';
 import { constants } from 'node:os';
 import { type Server as NetServer, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import { Duplex } from 'node:stream';
+import { type Server as TlsServer, TLSSocket, createSecureContext } from 'node:tls';
 
 /** Node's `TCP` handle (`process.binding('tcp_wrap')`), as far as we use it. */
 export interface TcpHandle {
@@ -29,6 +30,7 @@ export interface TcpHandle {
 
 interface SocketInternals {
   _handle: (TcpHandle & object) | null;
+  _server?: NetServer | null;
   _host?: string | null;
   _parent: Socket | null;
   _unrefTimer(): void;
@@ -62,6 +64,8 @@ function pristineHandle(socket: Duplex): TcpHandle | null {
   return destroyed || used || encrypted ? null : handle;
 }
 
+const nothing = (): number => 0;
+
 /**
  * Makes the handle one that only we read: nobody in JavaScript starts libuv's reading, which would race
  * with ours.
@@ -69,8 +73,8 @@ function pristineHandle(socket: Duplex): TcpHandle | null {
 export function claimReading(handle: TcpHandle): void {
   handle.readStop();
   handle.reading = false;
-  handle.readStart = () => 0;
-  handle.readStop = () => 0;
+  handle.readStart = nothing;
+  handle.readStop = nothing;
 }
 
 /** Makes the HTTP/1 parser leave the handle to JavaScript: it looks at `isStreamBase`. */
@@ -78,20 +82,31 @@ export function refuseConsumers(handle: TcpHandle): void {
   Object.defineProperty(handle, 'isStreamBase', { value: false, configurable: true });
 }
 
-/** Calls `before` ahead of any close or reset of the handle, whoever asks for it. */
-export function beforeClose(handle: TcpHandle, before: () => void): void {
-  const close = handle.close.bind(handle);
-  const reset = handle.reset?.bind(handle);
-  handle.close = (callback) => {
-    before();
-    close(callback);
-  };
-  if (reset !== undefined) {
-    handle.reset = (callback) => {
-      before();
-      return reset(callback);
-    };
-  }
+const closedFirst = Symbol('ktls.closedFirst');
+
+interface Preceded extends TcpHandle {
+  [closedFirst]: { close(): void };
+}
+
+/** The class's own method: the handle's property is ours. */
+const native = (handle: TcpHandle): Required<TcpHandle> =>
+  Object.getPrototypeOf(handle) as Required<TcpHandle>;
+
+function close(this: Preceded, callback?: () => void): void {
+  this[closedFirst].close();
+  native(this).close.call(this, callback);
+}
+
+function reset(this: Preceded, callback?: () => void): number {
+  this[closedFirst].close();
+  return native(this).reset.call(this, callback);
+}
+
+/** Closes `first` ahead of any close or reset of the handle, whoever asks for it. */
+export function closeFirst(handle: TcpHandle, first: { close(): void }): void {
+  (handle as Preceded)[closedFirst] = first;
+  handle.close = close;
+  if (handle.reset !== undefined) handle.reset = reset;
 }
 
 /** The live handle of a socket, or `null` once it is closed. */
@@ -169,6 +184,24 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
     },
     release: () => void taken.destroy(),
   };
+}
+
+/**
+ * Whether nobody but the first listener of 'connection' has seen, or is going to see, a socket: the server
+ * has accepted it itself, and tells nobody else.
+ */
+export function isUnseen(accepted: Socket, server: NetServer): boolean {
+  if (internals(accepted)._server !== server) return false;
+  return server.listenerCount('connection') === 1 && !acceptedSockets.hasSubscribers;
+}
+const acceptedSockets = channel('net.server.socket');
+
+/** Puts `successor` in the place of an accepted socket, also in the server's count; nobody needs that any more. */
+export function succeed(accepted: Socket, successor: Socket): void {
+  const [old, young] = [internals(accepted), internals(successor)];
+  old._handle = null;
+  young._server = old._server ?? null;
+  old._server = null;
 }
 
 /**
@@ -263,6 +296,182 @@ interface JsStream {
   finishShutdown(request: object, status: number): void;
 }
 
+/**
+ * The class `JSStream`, which Node exports nowhere: node:tls gives one to each stream that has no handle of
+ * its own.
+ */
+function jsStream(): new () => JsStream {
+  if (foundJsStream === undefined) {
+    const stream = new Duplex({ read: () => undefined });
+    // An empty list: Node's own certificates take long to load.
+    const example = new TLSSocket(stream, {
+      isServer: true,
+      secureContext: createSecureContext({ ca: [] }),
+    });
+    const { _parent: handle } = internals(example)._handle as unknown as {
+      _parent: { constructor: new () => JsStream };
+    };
+    foundJsStream = handle.constructor;
+    example.destroy();
+  }
+  return foundJsStream;
+}
+let foundJsStream: (new () => JsStream) | undefined;
+
+const ECANCELED = -constants.errno.ECANCELED;
+const EPIPE = -constants.errno.EPIPE;
+const statusOf = (error: Error | null | undefined): number =>
+  error ? ((error as NodeJS.ErrnoException).errno ?? EPIPE) : 0;
+
+/**
+ * A socket without a descriptor: node:tls stands on it as on a TCP socket, in native code, and its subclass
+ * reads and writes. That is what node:tls makes of a stream that has no handle, less the stream.
+ */
+export abstract class HandleSocket extends Socket {
+  static #Handle: (new () => JsStream & { socket: HandleSocket }) | undefined;
+  readonly #native: JsStream;
+  #write: object | null = null;
+  #shutdown: object | null = null;
+
+  constructor(allowHalfOpen: boolean) {
+    const handle = new (HandleSocket.#handleClass())();
+    super({ handle, manualStart: true, allowHalfOpen } as object);
+    this.#native = handle;
+    handle.socket = this;
+  }
+
+  /** node:tls wants to read, or no more for now. Nothing may be delivered within the call. */
+  protected abstract reading(wanted: boolean): void;
+  /** Bytes to write, in order; there is no second call before `written`. */
+  protected abstract writeOut(chunks: Buffer[]): void;
+  /** The end of what is written. */
+  protected abstract endOut(done: (error?: Error | null) => void): void;
+  /** node:tls has been told that what it wrote is written, and has written no more. */
+  protected abstract wroteAll(): void;
+
+  /** Whether node:tls has been told of all its writes. */
+  protected get idle(): boolean {
+    return this.#write === null;
+  }
+
+  /** node:tls consumes it within the call. Not to be called within a call of its own. */
+  protected deliver(chunk: Uint8Array): void {
+    if (!this.destroyed) this.#native.readBuffer(chunk);
+  }
+
+  protected deliverEnd(): void {
+    if (!this.destroyed) this.#native.emitEOF();
+  }
+
+  /** What `writeOut` was given is written; node:tls is told in an immediate, in which it may write more. */
+  protected written(error?: Error): void {
+    setImmediate(() => {
+      const request = this.#write;
+      if (request === null) return;
+      this.#write = null;
+      this.#native.finishWrite(request, statusOf(error));
+      if (!this.idle) return;
+      if (this.#shutdown !== null) this.#end(this.#shutdown);
+      this.wroteAll();
+    });
+  }
+
+  #end(request: object): void {
+    // Not within the call that asks for it.
+    process.nextTick(() => {
+      this.endOut((error) => {
+        if (this.#shutdown !== request) return;
+        this.#shutdown = null;
+        this.#native.finishShutdown(request, statusOf(error));
+      });
+    });
+  }
+
+  /** Tells node:tls what comes of its requests when the socket closes. */
+  #cancel(): void {
+    const [write, shutdown] = [this.#write, this.#shutdown];
+    this.#write = this.#shutdown = null;
+    if (write !== null) this.#native.finishWrite(write, ECANCELED);
+    if (shutdown !== null) this.#native.finishShutdown(shutdown, ECANCELED);
+  }
+
+  static #handleClass(): new () => JsStream & { socket: HandleSocket } {
+    HandleSocket.#Handle ??= class extends jsStream() {
+      declare socket: HandleSocket;
+      override reading = false;
+
+      isClosing(): boolean {
+        return this.socket.destroyed;
+      }
+
+      onreadstart(): number {
+        this.socket.reading(true);
+        return 0;
+      }
+
+      onreadstop(): number {
+        this.socket.reading(false);
+        return 0;
+      }
+
+      onwrite(request: object, chunks: Buffer[]): number {
+        this.socket.#write = request;
+        this.socket.writeOut(chunks);
+        return 0;
+      }
+
+      onshutdown(request: object): number {
+        const { socket } = this;
+        socket.#shutdown = request;
+        // A close_notify, say, goes first.
+        if (socket.#write === null) socket.#end(request);
+        return 0;
+      }
+
+      close(closed?: () => void): void {
+        setImmediate(() => {
+          this.socket.#cancel();
+          closed?.();
+        });
+      }
+    };
+    return HandleSocket.#Handle;
+  }
+}
+
+/**
+ * What a server's connection has its own certificate from, if that has one certificate and no other: the
+ * server's context. `null` where the application chose a certificate for the connection, or may have.
+ */
+export function soleCertificateOf(socket: TLSSocket): object | null {
+  const { _tlsOptions: options, _handle: handle } = socket as unknown as {
+    _tlsOptions: { secureContext?: object; server?: ServerInternals };
+    _handle: { sni_context?: object };
+  };
+  const { secureContext = null, server } = options;
+  if (secureContext !== server?._sharedCreds) return null;
+  if (handle.sni_context !== undefined || server.ALPNCallback != null) return null;
+  const given = [server.cert, server.pfx].flat().filter((one) => one != null);
+  return given.length === 1 ? secureContext : null;
+}
+
+interface ServerInternals {
+  _sharedCreds?: object;
+  ALPNCallback?: unknown;
+  cert?: unknown;
+  pfx?: unknown;
+}
+
+/**
+ * Frees the TLS object of a socket that nobody needs any more, and whose connection has gone elsewhere:
+ * without the events of a socket that closes. Not to be called on OpenSSL's stack.
+ */
+export function freeTls(socket: TLSSocket): void {
+  (socket as TLSSocket & { _destroySSL(): void })._destroySSL();
+  // Its getters would look into what is gone.
+  internals(socket)._handle = null;
+}
+
 /** Who stands behind a `StreamHandle`. */
 export interface StreamHandleOwner {
   readStart(): void;
@@ -270,11 +479,6 @@ export interface StreamHandleOwner {
   write(chunks: Buffer[], done: (error?: Error | null) => void): void;
   shutdown(done: (error?: Error | null) => void): void;
 }
-
-const ECANCELED = -constants.errno.ECANCELED;
-const EPIPE = -constants.errno.EPIPE;
-const statusOf = (error: Error | null | undefined): number =>
-  error ? ((error as NodeJS.ErrnoException).errno ?? EPIPE) : 0;
 
 /**
  * The handle of a socket whose bytes a native consumer (http2) reads and writes. It takes the place of
@@ -289,15 +493,11 @@ export class StreamHandle {
   #writing = 0;
   #idle: (() => void)[] = [];
 
-  /** @param over - A TLSSocket on a stream that is no socket: its handle's parent is a `JSStream`. */
-  constructor(socket: Socket, over: TLSSocket, owner: StreamHandleOwner) {
+  constructor(socket: Socket, owner: StreamHandleOwner) {
     const tcp = internals(socket)._handle!;
-    const { _parent: example } = internals(over)._handle as unknown as {
-      _parent: { constructor: new () => JsStream };
-    };
-    const handle = new example.constructor();
+    const handle = new (jsStream())();
     this.#handle = handle;
-    setOwner(handle, socket, example);
+    setOwner(handle, socket, tcp);
     handle.onread = tcp.onread;
     handle.reading = false;
     internals(socket)._handle = handle as unknown as TcpHandle;

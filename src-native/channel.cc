@@ -189,7 +189,10 @@ Napi::Value Channel::InstallKeys(const Napi::CallbackInfo& info) {
   }
   if (closed()) return Result(info, -EBADF);
   const CryptoInfo crypto_info(choice.version, *choice.layout, material.data);
-  return Result(info, ktls::InstallKeys(fd_, static_cast<int>(direction), crypto_info));
+  const int result = ktls::InstallKeys(fd_, static_cast<int>(direction), crypto_info);
+  // No more plain records: what they took goes.
+  if (result == 0 && direction == uapi::kTlsRx) reader_ = RecordReader();
+  return Result(info, result);
 }
 
 Napi::Value Channel::Receive(const Napi::CallbackInfo& info) {

@@ -8,7 +8,7 @@ import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
-import { type ConnectionListener, presentHost, serverFacade } from '../node-private.js';
+import { type ConnectionListener, freeTls, presentHost, serverFacade } from '../node-private.js';
 import { HandshakeObserver } from './observer.js';
 import { RecordTransport } from './record-transport.js';
 
@@ -52,7 +52,6 @@ export class Handshake {
   #tls: TLSSocket | null = null;
   /** node:tls stays in charge: nothing is held back any more. */
   #released = false;
-  #flushes = 0;
   #sessionsPending = 0;
 
   private constructor(owner: HandshakeOwner, isServer: boolean) {
@@ -64,14 +63,13 @@ export class Handshake {
           if (!this.#released) this.observer.received(record);
         },
         sent: (chunk) => {
-          this.#flushes++;
           if (!this.#released) this.observer.sent(chunk);
         },
         mayReceive: () => this.#released || !this.observer.receivedAll,
-        flushed: () => this.#settle(),
+        rested: () => this.#settle(),
+        shutdown: (callback) => owner.shutdown(callback),
       },
       owner.allowHalfOpen,
-      (callback) => owner.shutdown(callback),
     );
     // Closed by node:tls, it closes before node:tls says why.
     this.#transport.once('close', () => setImmediate(() => this.#fail()));
@@ -146,18 +144,21 @@ export class Handshake {
     this.#phase = 'over';
     this.observer.secrets.wipe();
     this.#transport.retire();
-    if (this.observer.isServer) this.free();
+    if (this.observer.isServer) freeTls(this.#tls!);
   }
 
   /** Gives the TLS object of a retired client one more record. */
   feed(record: Buffer): void {
-    if (this.#tls?.destroyed === false) this.#transport.push(record);
+    if (this.#tls?.destroyed === false) this.#transport.feed(record);
   }
 
-  /** Frees the TLS object of a retired handshake. */
+  /** Frees the TLS object of a retired client. */
   free(): void {
-    // Not on OpenSSL's stack.
-    setImmediate(() => this.#tls?.destroy());
+    // Not on OpenSSL's stack, on which a listener of 'session' may stand.
+    setImmediate(() => {
+      if (this.#tls !== null) freeTls(this.#tls);
+      this.#tls = null;
+    });
   }
 
   /** node:tls keeps the connection. */
@@ -207,7 +208,7 @@ export class Handshake {
           if (stored) return;
           stored = true;
           this.#sessionsPending--;
-          this.#settle();
+          this.#settleLater();
         };
         return unharmed(() => server.emit(event, id, session, goOn), goOn);
       }
@@ -225,25 +226,26 @@ export class Handshake {
       return;
     }
     this.#phase = 'settling';
-    this.#settle();
+    // Else it comes when the transport rests.
+    if (!this.#transport.busy) this.#settleLater();
+  }
+
+  /** Off OpenSSL's stack, on which node:tls has not yet written its last records. */
+  #settleLater(): void {
+    setImmediate(() => this.#settle());
   }
 
   /**
-   * node:tls issues its next write, if it has one, in the immediate that follows the callback of the one
-   * before; so it is idle if a turn of the loop after the last flush has brought none.
+   * node:tls writes what it has when it is given a record, when it is told that the write before is done and
+   * when a listener gives its answer, and within that call: the transport rests when those calls have
+   * returned and no write has come of them.
    */
   #settle(): void {
     if (this.#phase !== 'settling') return;
-    const flushes = this.#flushes;
-    process.nextTick(() =>
-      setImmediate(() => {
-        if (this.#phase !== 'settling' || flushes !== this.#flushes) return;
-        if (this.#transport.writing || this.#sessionsPending > 0) return;
-        if (!this.observer.onRecordBoundary || !this.observer.sentFinished) return;
-        this.#phase = 'over';
-        this.#owner.settled(this, this.#tls!);
-      }),
-    );
+    if (this.#transport.busy || this.#sessionsPending > 0) return;
+    if (!this.observer.onRecordBoundary || !this.observer.sentFinished) return;
+    this.#phase = 'over';
+    this.#owner.settled(this, this.#tls!);
   }
 
   #fail(error?: Error): void {

@@ -1,12 +1,12 @@
 /**
- * The Duplex over which node:tls does the handshake. It hands over exactly one record at a time, so
- * nothing that follows the handshake ever leaves the kernel's receive queue; and it lets an observer
- * see every byte of both directions. It knows nothing of keys, roles or when a handshake is done.
+ * The socket on which node:tls does the handshake. It hands over exactly one record at a time, so nothing
+ * that follows the handshake ever leaves the kernel's receive queue; and it lets an observer see every byte
+ * of both directions. It knows nothing of keys, roles or when a handshake is done.
  */
-import { Duplex } from 'node:stream';
 import { constants } from 'node:os';
 import { errnoError } from '../errors.js';
 import { type Channel, Ready } from '../kernel/binding.js';
+import { HandleSocket } from '../node-private.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
@@ -19,40 +19,35 @@ export interface RecordObserver {
   sent(chunk: Uint8Array): void;
   /** Asked before each record: whether node:tls may have another. */
   mayReceive(): boolean;
-  /** All that was written has been taken by the kernel. */
-  flushed(): void;
+  /** node:tls has come to rest: it waits for records, and the kernel has all that it wrote. */
+  rested(): void;
+  /** Ends the writing side of the TCP connection. */
+  shutdown(callback: WriteCallback): void;
 }
 
-export class RecordTransport extends Duplex {
+export class RecordTransport extends HandleSocket {
   readonly #observer: RecordObserver;
-  readonly #shutdown: (callback: WriteCallback) => void;
   #channel: Channel | null = null;
   #retired = false;
   #wanted = false;
   #readable = false;
   #receiving = false;
-  #unsent: { chunk: Uint8Array; offset: number; callback: WriteCallback } | null = null;
+  #unsent: Buffer[] = [];
+  /** Bytes of the first of them that are sent. */
+  #offset = 0;
 
   /**
    * @param observer - Sees all that passes.
    * @param allowHalfOpen - As the TCP socket has it; node:tls takes it over.
-   * @param shutdown - Ends the writing side of the TCP connection.
    */
-  constructor(
-    observer: RecordObserver,
-    allowHalfOpen: boolean,
-    shutdown: (callback: WriteCallback) => void,
-  ) {
-    // With a high-water mark of 0 the stream holds no record of its own: one is read when, and only
-    // when, the one before has been consumed.
-    super({ allowHalfOpen, readableHighWaterMark: 0, decodeStrings: true });
+  constructor(observer: RecordObserver, allowHalfOpen: boolean) {
+    super(allowHalfOpen);
     this.#observer = observer;
-    this.#shutdown = shutdown;
   }
 
-  /** Whether a write is waiting for the kernel. */
-  get writing(): boolean {
-    return this.writableLength > 0;
+  /** Whether node:tls is at work, or a write of it waits for the kernel. */
+  get busy(): boolean {
+    return this.#receiving || !this.idle;
   }
 
   /**
@@ -67,7 +62,7 @@ export class RecordTransport extends Duplex {
   attach(channel: Channel): void {
     this.#channel = channel;
     this.#readable = true;
-    this.#send();
+    if (!this.idle) this.#send();
     this.#receive();
   }
 
@@ -78,12 +73,17 @@ export class RecordTransport extends Duplex {
   retire(): void {
     this.#retired = true;
     this.#channel = null;
-    this.#unsent = null;
+    this.#unsent = [];
+  }
+
+  /** Gives node:tls a record that came another way. */
+  feed(record: Buffer): void {
+    this.deliver(record);
   }
 
   /** From the owner of the channel: the socket may have become readable or writable. */
   ready(events: number): void {
-    if (events & Ready.WRITE) this.#send();
+    if (events & Ready.WRITE && this.#unsent.length > 0) this.#send();
     if (events & ~Ready.WRITE) {
       this.#readable = true;
       this.#receive();
@@ -95,10 +95,9 @@ export class RecordTransport extends Duplex {
     this.#receive();
   }
 
-  override _read(): void {
-    this.#wanted = true;
-    // A push from inside _read would be buffered; the exactness rests on synchronous consumption.
-    if (this.#readable && !this.#receiving) process.nextTick(() => this.#receive());
+  protected override reading(wanted: boolean): void {
+    this.#wanted = wanted;
+    if (wanted && this.#readable && !this.#receiving) process.nextTick(() => this.#receive());
   }
 
   #receive(): void {
@@ -120,64 +119,69 @@ export class RecordTransport extends Duplex {
       // By a callback of the application within node:tls; it may catch it, and the handshake goes on.
       if (thrown) setImmediate(() => this.#receive());
     }
+    if (this.idle) this.#observer.rested();
   }
 
   #take(record: Uint8Array | number): void {
     if (typeof record !== 'number') {
-      this.#wanted = false;
       this.#observer.received(record);
-      try {
-        this.push(record);
-      } finally {
-        if (this.readableFlowing === true && this.readableLength === 0) this.#wanted = true;
-      }
+      this.deliver(record);
     } else if (record === EAGAIN) {
       this.#readable = false;
     } else {
       this.#wanted = false;
-      if (record === 0) this.push(null);
+      if (record === 0) this.deliverEnd();
       else this.destroy(errnoError(record, 'read'));
     }
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
+  protected override writeOut(chunks: Buffer[]): void {
     if (this.#retired) {
-      callback();
+      this.written();
       return;
     }
-    this.#observer.sent(chunk);
-    this.#unsent = { chunk, offset: 0, callback };
+    for (const chunk of chunks) this.#observer.sent(chunk);
+    this.#unsent = chunks;
+    this.#offset = 0;
     this.#send();
   }
 
   #send(): void {
-    const unsent = this.#unsent;
-    if (unsent === null || this.#channel === null) return;
-    while (unsent.offset < unsent.chunk.length) {
-      const taken = this.#channel.write(unsent.chunk, unsent.offset);
-      if (taken === EAGAIN) return;
-      if (taken < 0) {
-        this.#unsent = null;
-        unsent.callback(errnoError(taken, 'write'));
-        return;
+    if (this.#channel === null) return;
+    for (const [index, chunk] of this.#unsent.entries()) {
+      while (this.#offset < chunk.length) {
+        const taken = this.#channel.write(chunk, this.#offset);
+        if (taken === EAGAIN) {
+          this.#unsent = this.#unsent.slice(index);
+          return;
+        }
+        if (taken < 0) {
+          this.#unsent = [];
+          const error = errnoError(taken, 'write');
+          this.written(error);
+          this.destroy(error);
+          return;
+        }
+        this.#offset += taken;
       }
-      unsent.offset += taken;
+      this.#offset = 0;
     }
-    this.#unsent = null;
-    unsent.callback();
-    this.#observer.flushed();
+    this.#unsent = [];
+    this.written();
   }
 
-  override _final(callback: WriteCallback): void {
+  protected override wroteAll(): void {
+    if (!this.#receiving) this.#observer.rested();
+  }
+
+  protected override endOut(callback: WriteCallback): void {
     if (this.#retired) callback();
-    else this.#shutdown(callback);
+    else this.#observer.shutdown(callback);
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
-    const unsent = this.#unsent;
-    this.#unsent = null;
+    this.#unsent = [];
     this.#channel = null;
-    unsent?.callback(error);
-    callback(error);
+    super._destroy(error, callback);
   }
 }

@@ -6,7 +6,9 @@
 import type { X509Certificate } from 'node:crypto';
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
 import { invalidType, nodeError, outOfRange } from '../errors.js';
+import { soleCertificateOf } from '../node-private.js';
 import type { Exporter } from '../tls/exporter.js';
+import type { Negotiated } from './negotiated.js';
 
 export type TlsFacts = Pick<
   TLSSocket,
@@ -27,32 +29,41 @@ export type TlsFacts = Pick<
   exportKeyingMaterial(length: number, label: string, context?: Buffer): Buffer;
 };
 
+const ownCertificates = new WeakMap<object, X509Certificate | undefined>();
+
+/** node:tls encodes and decodes the certificate each time, which is a good part of a handshake's cost. */
+function ownCertificate(tls: TLSSocket): X509Certificate | undefined {
+  const source = soleCertificateOf(tls);
+  if (source === null) return tls.getX509Certificate();
+  if (!ownCertificates.has(source)) ownCertificates.set(source, tls.getX509Certificate());
+  return ownCertificates.get(source);
+}
+
 /** Of a server. The session and the exporter's secret are wiped when the socket closes. */
 export class ServerFacts implements TlsFacts {
   readonly #exporter: Exporter | null;
-  readonly #cipher;
-  readonly #protocol;
+  readonly #negotiated: Negotiated;
   readonly #reused;
   readonly #finished;
   readonly #peerFinished;
-  readonly #sigalgs;
+  /** Their names, by commas: one string takes less room than a dozen. */
+  readonly #sigalgs: string;
   readonly #ticket;
   readonly #certificate: X509Certificate | undefined;
   readonly #peerCertificate: DetailedPeerCertificate;
   readonly #peerX509: X509Certificate | undefined;
   #session: Buffer | undefined;
 
-  constructor(tls: TLSSocket, exporter: Exporter | null) {
+  constructor(tls: TLSSocket, negotiated: Negotiated, exporter: Exporter | null) {
     this.#exporter = exporter;
-    this.#cipher = tls.getCipher();
-    this.#protocol = tls.getProtocol();
+    this.#negotiated = negotiated;
     this.#reused = tls.isSessionReused();
     this.#finished = tls.getFinished();
     this.#peerFinished = tls.getPeerFinished();
-    this.#sigalgs = tls.getSharedSigalgs();
+    this.#sigalgs = tls.getSharedSigalgs().join();
     this.#ticket = tls.getTLSTicket();
     this.#session = tls.getSession();
-    this.#certificate = tls.getX509Certificate();
+    this.#certificate = ownCertificate(tls);
     this.#peerX509 = tls.getPeerX509Certificate();
     this.#peerCertificate =
       this.#peerX509 === undefined ? ({} as DetailedPeerCertificate) : tls.getPeerCertificate(true);
@@ -79,11 +90,11 @@ export class ServerFacts implements TlsFacts {
   }
 
   getCipher() {
-    return this.#cipher;
+    return { ...this.#negotiated.cipher };
   }
 
   getProtocol(): string | null {
-    return this.#protocol;
+    return this.#negotiated.protocol;
   }
 
   isSessionReused(): boolean {
@@ -99,7 +110,7 @@ export class ServerFacts implements TlsFacts {
   }
 
   getSharedSigalgs(): string[] {
-    return [...this.#sigalgs];
+    return this.#sigalgs === '' ? [] : this.#sigalgs.split(',');
   }
 
   getTLSTicket() {

@@ -106,6 +106,26 @@ export class OffloadedSocket extends TlsApi {
   #readWanted = false;
   #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
 
+  static {
+    // Accessors of the prototype in Node, properties in its types.
+    Object.defineProperties(this.prototype, {
+      bytesRead: {
+        configurable: true,
+        get(this: OffloadedSocket) {
+          return this.#received;
+        },
+      },
+      bytesWritten: {
+        configurable: true,
+        get(this: OffloadedSocket) {
+          return this.#path instanceof UserSpacePath
+            ? this.#path.bytesWritten
+            : node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes;
+        },
+      },
+    });
+  }
+
   /** @internal */
   constructor(init: OffloadedSocketInit) {
     const { key, socket, server } = init;
@@ -117,12 +137,6 @@ export class OffloadedSocket extends TlsApi {
     super(socket);
     this.#init = init;
     if (server !== undefined) this.server = server;
-    // Accessors of the prototype in Node, properties in its types.
-    Object.defineProperty(this, 'bytesRead', { get: () => this.#received });
-    Object.defineProperty(this, 'bytesWritten', {
-      configurable: true,
-      get: () => node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes,
-    });
     node.setConnecting(this, true);
   }
 
@@ -218,9 +232,13 @@ export class OffloadedSocket extends TlsApi {
     raw: Socket,
     channel: Channel,
   ): void {
-    this.#taken = node.bindLives(raw, this);
-    this.#taken.handleGone();
     this.#bytesInClear = node.handleOf(this)!.bytesWritten;
+    if (node.isUnseen(raw, server)) {
+      node.succeed(raw, this);
+    } else {
+      this.#taken = node.bindLives(raw, this);
+      this.#taken.handleGone();
+    }
     this.#channel = channel;
     this.#handshake = Handshake.accept(this.#handshakeOwner(), server, listener);
     this.#attach(channel);
@@ -280,7 +298,7 @@ export class OffloadedSocket extends TlsApi {
   }
 
   #attach(channel: Channel): void {
-    node.beforeClose(node.handleOf(this)!, () => channel.close());
+    node.closeFirst(node.handleOf(this)!, channel);
     this.#updateReference();
     this.#handshake!.attach(channel);
   }
@@ -345,8 +363,9 @@ export class OffloadedSocket extends TlsApi {
       this.#refused(tls, installed);
       return;
     }
+    this.#plan = null;
     const negotiated = snapshot(tls);
-    const parts = this.#parts(installed, handshake, tls);
+    const parts = this.#parts(installed, handshake, tls, negotiated);
     handshake.retire();
     this.#handshake = null;
     const path = new KernelPath(parts, {
@@ -354,18 +373,23 @@ export class OffloadedSocket extends TlsApi {
       handle: this.#tcpHandle(),
       rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
     });
-    this.#secured(negotiated, path, tls);
+    this.#secured(negotiated, path);
     const { protocol, cipher } = negotiated;
     publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
   }
 
   /** What outlives the handshake: no more secrets than will be needed. */
-  #parts(installed: Installed, handshake: Handshake, tls: TLSSocket): KernelPathParts {
+  #parts(
+    installed: Installed,
+    handshake: Handshake,
+    tls: TLSSocket,
+    negotiated: Negotiated,
+  ): KernelPathParts {
     const { observer } = handshake;
     const { isServer, secrets, serverRandom, receiveSequence } = observer;
     const { suite } = installed;
     if (isServer) {
-      this.#facts = new ServerFacts(tls, Exporter.of(suite, secrets, serverRandom));
+      this.#facts = new ServerFacts(tls, negotiated, Exporter.of(suite, secrets, serverRandom));
     } else {
       this.#facts = tls;
       this.#shadowed = handshake;
@@ -399,8 +423,7 @@ export class OffloadedSocket extends TlsApi {
     const negotiated = snapshot(tls);
     this.#facts = tls;
     this.#offload = refusedState(reason, negotiated);
-    Object.defineProperty(this, 'bytesWritten', { get: () => tls.bytesWritten });
-    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()), tls);
+    this.#secured(negotiated, new UserSpacePath(tls, this.#pathOwner()));
   }
 
   /** What `net.Socket` itself does with the TCP handle, whichever of the sockets it is that has it. */
@@ -422,12 +445,12 @@ export class OffloadedSocket extends TlsApi {
    * An http2 session consumes the handle in native code. It gets one that JavaScript stands behind: what
    * libuv reads from the TCP handle itself would miss every control record.
    */
-  #serveConsumers(over: TLSSocket): void {
+  #serveConsumers(): void {
     if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
       node.refuseConsumers(node.handleOf(this)!);
       return;
     }
-    this.#stream = new node.StreamHandle(this, over, {
+    this.#stream = new node.StreamHandle(this, {
       readStart: () => this.#path?.read(),
       readStop: () => this.#path?.pause(),
       write: (chunks, done) => {
@@ -441,7 +464,7 @@ export class OffloadedSocket extends TlsApi {
     });
   }
 
-  #secured(negotiated: Negotiated, path: DataPath, tls: TLSSocket): void {
+  #secured(negotiated: Negotiated, path: DataPath): void {
     this.#negotiated = negotiated;
     this.authorized = negotiated.authorized;
     this.authorizationError = negotiated.authorizationError;
@@ -450,7 +473,7 @@ export class OffloadedSocket extends TlsApi {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
-    this.#serveConsumers(tls);
+    this.#serveConsumers();
 
     const held = this.#held;
     this.#held = null;

@@ -29,6 +29,10 @@ export class UserSpacePath implements DataPath {
     tls.on('close', () => owner.destroy());
   }
 
+  get bytesWritten(): number {
+    return this.#tls.bytesWritten;
+  }
+
   read(): void {
     if (!this.#tls.readableEnded) this.#wait(true);
     this.#tls.resume();
