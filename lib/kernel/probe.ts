@@ -29,6 +29,8 @@ export interface KernelSupport {
   /** Why not, with one of the refusal codes of `docs/errors.md`; `null` if available. */
   readonly reason: KtlsError | null;
   readonly ciphers: readonly CipherSupport[];
+  /** Whether it can change the keys of TLS 1.3 connections (KeyUpdate), with each cipher that it takes. */
+  readonly keyUpdate: boolean;
   /** How long the probe took, in milliseconds. */
   readonly duration: number;
 }
@@ -85,7 +87,13 @@ function probeAll(): KernelSupport {
   const ciphers = Object.freeze([...tried.values()]);
   const available = ciphers.some(({ tx, rx }) => tx === 0 && rx === 0);
   if (!available) reason ??= new KtlsError('ERR_KTLS_CIPHER', 'it takes none of the TLS ciphers');
-  return { available, reason, ciphers, duration: performance.now() - start };
+  const current = ciphers.filter(
+    ({ version, tx, rx }) => version === ProtocolVersion.TLS13 && tx === 0 && rx === 0,
+  );
+  // All of them are asked, for connections to come.
+  const unable = current.filter(({ cipher }) => !kernelRekeys(cipher));
+  const keyUpdate = current.length > 0 && unable.length === 0;
+  return { available, reason, ciphers, keyUpdate, duration: performance.now() - start };
 }
 
 function platformReason(): KtlsError | null {
