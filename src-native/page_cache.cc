@@ -30,8 +30,8 @@ int CachedPages(int file, int64_t position, int64_t length, uint64_t* pages) {
 // By a read that does not wait, into a few kilobytes that are overwritten again and again: it costs
 // a copy, and works for everybody. tmpfs and a few others do not know it.
 bool IsReadable(int file, int64_t position, int64_t length) {
-  std::array<std::byte, 16384> scratch;
-  std::array<iovec, 16> pieces;
+  std::array<std::byte, 16384> scratch{};
+  std::array<iovec, 16> pieces{};
   pieces.fill({scratch.data(), scratch.size()});
   constexpr auto kMost = static_cast<int64_t>(scratch.size() * pieces.size());
   while (length > 0) {
