@@ -1,10 +1,18 @@
 /** The API of tls.TLSSocket on an offloaded socket, judged by the TLSSocket of node:tls at the other end. */
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import * as tls from 'node:tls';
 import { expect, it } from 'vitest';
 import { OffloadedSocket } from '../../lib/index.js';
-import { clientCertificate, ecdsaCertificate } from '../support/certificates.js';
-import { type AnySocket, type Pair, connectPair, isOffloaded } from '../support/connection.js';
+import { clientCertificate, ecdsaCertificate, rsaCertificate } from '../support/certificates.js';
+import {
+  type AnySocket,
+  type Pair,
+  connectPair,
+  connectTo,
+  isOffloaded,
+  listen,
+} from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
 import { type Version, versions } from '../support/scripted.js';
 
@@ -67,6 +75,43 @@ describeKernel('the API of tls.TLSSocket', () => {
     const missing = names.filter((name) => !name.startsWith('_') && !known.has(name));
     // Of a client that has not begun yet; `tls.connect` calls it for its own option.
     expect(missing.filter((name) => name !== 'setSession')).toEqual([]);
+  });
+
+  it('shows the certificate that each connection got, whichever the server has by then', async () => {
+    const { listener, port } = await listen('ktls');
+    listener.addContext('other.example', rsaCertificate());
+    const shown = async (servername: string, ciphers?: string): Promise<(string | undefined)[]> => {
+      const accepted = once(listener, 'secureConnection') as Promise<[OffloadedSocket]>;
+      // With TLS 1.3 OpenSSL chooses between kinds of keys before it asks for the name.
+      const client = connectTo(port, 'node', { servername, ciphers, maxVersion: 'TLSv1.2' });
+      await once(client, 'secureConnect');
+      const [socket] = await accepted;
+      expect(isOffloaded(socket)).toBe(true);
+      const ours = socket.getX509Certificate()?.fingerprint256;
+      const theirs = client.getPeerX509Certificate()?.fingerprint256;
+      client.destroy();
+      return [ours, theirs];
+    };
+    const { fingerprint256: ecdsa } = new X509Certificate(ecdsaCertificate().cert);
+    const { fingerprint256: rsa } = new X509Certificate(rsaCertificate().cert);
+    for (let i = 0; i < 2; i++) {
+      expect(await shown('localhost')).toEqual([ecdsa, ecdsa]);
+      expect(await shown('other.example')).toEqual([rsa, rsa]);
+    }
+    listener.setSecureContext(rsaCertificate());
+    expect(await shown('localhost')).toEqual([rsa, rsa]);
+    const both = [ecdsaCertificate(), rsaCertificate()];
+    listener.setSecureContext({
+      cert: both.map(({ cert }) => cert),
+      key: both.map(({ key }) => key),
+    });
+    for (const [kind, own] of [
+      ['ECDSA', ecdsa],
+      ['RSA', rsa],
+    ] as const) {
+      expect(await shown('localhost', `ECDHE-${kind}-AES128-GCM-SHA256`)).toEqual([own, own]);
+    }
+    listener.close();
   });
 
   for (const version of versions) {
