@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { requirePrograms } from './programs.js';
+import { requirePackages } from '../vm/tools.js';
 
 /** The longest input of each, in bytes, and its share of the time. */
 const targets: Record<string, { length: number; share: number }> = {
@@ -102,9 +102,9 @@ if (unknown.length > 0 || !(seconds > 0)) {
   console.error(`Targets are ${Object.keys(targets).join(', ')}; --seconds takes a number.`);
   process.exit(2);
 }
-requirePrograms({ clang: 'clang', cmake: 'cmake' });
+await requirePackages({ clang: 'clang', cmake: 'cmake' });
 const resources = execFileSync('clang', ['-print-resource-dir'], { encoding: 'utf8' }).trim();
-requirePrograms({ [join(resources, 'include/fuzzer')]: 'libclang-rt-dev' });
+await requirePackages({ [join(resources, 'include/fuzzer')]: 'libclang-rt-dev' });
 buildTargets(names);
 for (const name of names) mkdirSync(corpus(name), { recursive: true });
 const shares = names.reduce((sum, name) => sum + targets[name]!.share, 0);

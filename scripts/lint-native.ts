@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { requirePrograms } from './programs.js';
+import { requirePackages } from '../vm/tools.js';
 
 function run(command: string, args: string[]): void {
   const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
@@ -10,7 +10,7 @@ function run(command: string, args: string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-requirePrograms({ cmake: 'cmake', 'clang-tidy': 'clang-tidy' });
+await requirePackages({ cmake: 'cmake', 'clang-tidy': 'clang-tidy' });
 
 const build = 'cmake-build';
 run('npx', ['--no-install', 'cmake-js', 'configure', '-O', build, '--log-level', 'warn']);

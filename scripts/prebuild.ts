@@ -10,4 +10,4 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 for (const each of wanted.length > 0 ? wanted.filter(isArchitecture) : architectures)
-  prebuild(each);
+  await prebuild(each);

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { examinePortability } from './portability.js';
-import { requirePrograms } from './programs.js';
+import { requirePackages } from '../vm/tools.js';
 
 /** The prefix of the compiler's programs, and Debian's package of it. */
 const toolchains = {
@@ -27,10 +27,10 @@ function nodeHeaders(): NodeJS.ProcessEnv {
   return there ? { npm_config_nodedir: prefix } : {};
 }
 
-function build(architecture: Architecture): void {
+async function build(architecture: Architecture): Promise<void> {
   const { prefix, compiler } = toolchains[architecture];
   // The native compiler has the prefixed names as well.
-  requirePrograms({
+  await requirePackages({
     [`${prefix}g++`]: process.arch === architecture ? 'g++' : compiler,
     make: 'make',
     python3: 'python3',
@@ -67,8 +67,8 @@ function build(architecture: Architecture): void {
 }
 
 /** Builds the addon and says what it needs. @throws Error if that is more than it may */
-export function prebuild(architecture: Architecture): void {
-  build(architecture);
+export async function prebuild(architecture: Architecture): Promise<void> {
+  await build(architecture);
   const file = prebuiltAddon(architecture);
   const { problems, glibc } = examinePortability(file, `${toolchains[architecture].prefix}objdump`);
   if (problems.length > 0) throw new Error(`${file}:\n  ${problems.join('\n  ')}`);

@@ -45,11 +45,11 @@ const newest = (paths: readonly string[]): number =>
     }),
   );
 
-function prebuildStale(): void {
+async function prebuildStale(): Promise<void> {
   const sources = newest(['src-native', 'binding.gyp']);
   for (const architecture of architectures) {
     const file = prebuiltAddon(architecture);
-    if (!existsSync(file) || statSync(file).mtimeMs < sources) prebuild(architecture);
+    if (!existsSync(file) || statSync(file).mtimeMs < sources) await prebuild(architecture);
   }
 }
 
@@ -153,13 +153,13 @@ if (process.getuid?.() !== 0 || process.arch !== 'x64') {
   console.error('npm run test:package needs root, for chroot(2), and an x64 host, for the VM');
   process.exit(1);
 }
-prebuildStale();
+await prebuildStale();
 const tarball = pack();
 lint(tarball);
 const root = join(work, 'root');
 install(tarball, root);
 checkOnHost(root);
 await checkInVm(root);
-say(`musl's loader binds the x64 addon, ${bindWithMusl('.', work)} functions of libc`);
-say(`arm64 under QEMU: ${loadOnArm64('.', work)}`);
+say(`musl's loader binds the x64 addon, ${await bindWithMusl('.', work)} functions of libc`);
+say(`arm64 under QEMU: ${await loadOnArm64('.', work)}`);
 say('\nThe package is fit to be published.');

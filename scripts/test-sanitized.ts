@@ -7,7 +7,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runInVm } from '../vm/run.js';
-import { requirePrograms } from './programs.js';
+import { requirePackages } from '../vm/tools.js';
+import { vitest } from './vitest.js';
 
 const onHost = ['test/unit', 'test/loopback'];
 const inVm = ['test/kernel/native-channel.test.ts', 'test/kernel/selftests.test.ts'];
@@ -15,8 +16,8 @@ const inVm = ['test/kernel/native-channel.test.ts', 'test/kernel/selftests.test.
 /** node-gyp-build looks here when KTLS_PREBUILD says so. */
 const root = resolve('out/sanitized');
 
-function build(): void {
-  requirePrograms({ cmake: 'cmake', 'g++': 'g++' });
+async function build(): Promise<void> {
+  await requirePackages({ cmake: 'cmake', 'g++': 'g++' });
   const options = ['-O', 'cmake-build/asan', '--CDKTLS_SANITIZE=address,undefined', '-B', 'Debug'];
   const quiet = ['--log-level', 'warn'];
   execFileSync('npx', ['--no-install', 'cmake-js', 'compile', ...options, ...quiet], {
@@ -42,14 +43,13 @@ function environment(): Record<string, string> {
   };
 }
 
-build();
+await build();
 const files = process.argv.slice(2);
-const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--pool=forks', '--maxWorkers=2'];
-const slow = ['--testTimeout=240000'];
+const run = [vitest, 'run', '--pool=forks', '--maxWorkers=2', '--testTimeout=240000'];
 const env = environment();
 let failed = false;
 if (files.length === 0) {
-  const { status } = spawnSync(process.execPath, [...vitest, ...slow, ...onHost], {
+  const { status } = spawnSync(process.execPath, [...run, ...onHost], {
     stdio: 'inherit',
     env: { ...process.env, ...env },
   });
@@ -57,7 +57,7 @@ if (files.length === 0) {
 }
 const { status } = await runInVm({
   kernel: 'trixie',
-  command: ['node', ...vitest, ...slow, ...(files.length > 0 ? files : inVm)],
+  command: ['node', ...run, ...(files.length > 0 ? files : inVm)],
   env: { ...env, KTLS_EXPECTED: '1' },
   cpus: 1,
   timeoutSeconds: 1800,

