@@ -1,5 +1,7 @@
 /** How the scripts run vitest. */
 import { spawn } from 'node:child_process';
+import { type KernelName, isKernelName } from '../vm/kernels.js';
+import { runInVm } from '../vm/run.js';
 
 export const vitest = 'node_modules/vitest/vitest.mjs';
 
@@ -15,4 +17,29 @@ export async function compileTests(paths: readonly string[]): Promise<void> {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await new Promise((resolve) => child.on('close', resolve));
+}
+
+/**
+ * Runs tests that need kernel TLS in a VM, on each kernel of `KTLS_KERNELS` (default `trixie`), and sets the
+ * exit code.
+ * @param environment further variables, by kernel
+ */
+export async function testOnKernels(
+  paths: readonly string[],
+  environment: (kernel: KernelName) => Promise<Record<string, string>>,
+  timeoutSeconds?: number,
+): Promise<void> {
+  await compileTests(paths);
+  for (const kernel of (process.env['KTLS_KERNELS'] ?? 'trixie').split(',')) {
+    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
+    console.log(`\n== kernel ${kernel}: ${paths.join(' ')}`);
+    const { status } = await runInVm({
+      kernel,
+      command: guestCommand(paths),
+      env: { ...(await environment(kernel)), KTLS_EXPECTED: '1' },
+      cpus: 1,
+      ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+    });
+    if (status !== 0) process.exitCode = 1;
+  }
 }
