@@ -4,8 +4,9 @@
  */
 import { chmodSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { freePort } from '../../benchmarks/ports.js';
 import { ecdsaCertificate, rsaCertificate } from '../support/certificates.js';
-import { Daemon, freePort, hand, runUnprivileged } from '../support/daemon.js';
+import { Daemon, hand, runUnprivileged } from '../support/daemon.js';
 import { describeKernel } from '../support/kernel.js';
 import { preload } from '../support/register.js';
 import { Scratch } from '../support/scratch.js';

@@ -2,22 +2,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { accepts } from '../../benchmarks/ports.js';
 import type { Scratch } from './scratch.js';
 
 /** Debian's `nobody`: some servers refuse to run as root. */
 const NOBODY = 65534;
-
-/** A port that nobody has at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /**
  * `command` as a user who is not root, but may read what root may: unpacked programs can stand in a cache
@@ -71,13 +61,7 @@ export class Daemon implements AsyncDisposable {
         await sleep(100); // For its last words.
         throw new Error(`${command[0]} does not run: ${daemon.#output}`);
       }
-      const probe = connect(port, '127.0.0.1');
-      const accepted = await once(probe, 'connect').then(
-        () => true,
-        () => false,
-      );
-      probe.destroy();
-      if (accepted) return daemon;
+      if (await accepts(port)) return daemon;
       await sleep(50);
     }
   }
