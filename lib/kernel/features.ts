@@ -2,8 +2,7 @@
 import { constants } from 'node:os';
 import { loadBinding } from './binding.js';
 import { KernelCipher } from '../tls/cipher-suites.js';
-import { ProtocolVersion } from '../tls/constants.js';
-import { kernelRefusal } from './probe.js';
+import { kernelRefusal, probeRekey } from './probe.js';
 
 const { ECANCELED } = constants.errno;
 
@@ -33,6 +32,5 @@ function ask(): KernelFeatures {
     return { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown };
   }
   const [, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
-  const rekey = binding.probeRekey(ProtocolVersion.TLS13, KernelCipher.aesGcm128);
-  return { zeroCopy, noPad, maxPayload, rekey };
+  return { zeroCopy, noPad, maxPayload, rekey: probeRekey(KernelCipher.aesGcm128) };
 }

@@ -35,7 +35,7 @@ export interface KernelSupport {
   readonly duration: number;
 }
 
-const rekeys = new Map<number, boolean>();
+const rekeys = new Map<number, number>();
 const tried = new Map<string, CipherSupport>();
 let refusal: KtlsError | null | undefined;
 let cached: KernelSupport | undefined;
@@ -67,12 +67,16 @@ export function kernelTakes(version: number, cipher: number): boolean {
 
 /** Whether the kernel can change the keys of a TLS 1.3 connection with this cipher. */
 export function kernelRekeys(cipher: number): boolean {
-  if (!kernelTakes(ProtocolVersion.TLS13, cipher)) return false;
+  return kernelTakes(ProtocolVersion.TLS13, cipher) && probeRekey(cipher) === 0;
+}
+
+/** `0`, or the negated errno of the change of keys. Only called where `kernelRefusal` found none. */
+export function probeRekey(cipher: number): number {
   let result = rekeys.get(cipher);
   if (result === undefined) {
     const binding = loadBinding();
-    result =
-      binding instanceof Error ? false : binding.probeRekey(ProtocolVersion.TLS13, cipher) === 0;
+    if (binding instanceof Error) throw binding;
+    result = binding.probeRekey(ProtocolVersion.TLS13, cipher);
     rekeys.set(cipher, result);
   }
   return result;
