@@ -15,7 +15,7 @@ import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
-import { KeyUpdates, type RekeyCause } from './key-updates.js';
+import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
 import { Receiver } from './receiver.js';
 import type { FileCarrier, FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
@@ -129,12 +129,16 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#write(chunk.length, () => this.#owner.handle.write(chunk, encoding, callback), callback);
+    const write = (): void => this.#owner.handle.write(chunk, encoding, callback);
+    if (this.#mayWrite(chunk.length)) write();
+    else this.#held.push({ write, callback });
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    const bytes = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
-    this.#write(bytes, () => this.#owner.handle.writev(chunks, callback), callback);
+    const write = (): void => this.#owner.handle.writev(chunks, callback);
+    const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
+    if (this.#keyUpdates === null || this.#mayWrite(bytes())) write();
+    else this.#held.push({ write, callback });
   }
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
@@ -149,30 +153,22 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#wait();
   }
 
-  #write(bytes: number, write: () => void, callback: WriteCallback): void {
-    const updates = this.#keyUpdates;
-    if (updates !== null) {
-      updates.beforeWrite(bytes);
-      if (updates.pending) {
-        this.#held.push({ write, callback });
-        return;
-      }
-    }
-    write();
+  /** Whether so many bytes may be written now: not while a KeyUpdate waits to go ahead of them. */
+  #mayWrite(bytes: number): boolean {
+    if (this.#keyUpdates === null) return true;
+    this.#keyUpdates.beforeWrite(bytes);
+    return !this.#keyUpdates.pending;
   }
 
-  #keyUpdatesOwner() {
-    const path = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the accessors
+  #keyUpdatesOwner(): KeyUpdatesOwner {
     return {
-      get installed() {
-        return path.#installed;
-      },
-      set installed(installed) {
-        path.#installed = installed;
+      installed: () => this.#installed,
+      reinstalled: (installed) => {
+        this.#installed = installed;
       },
       sendingElsewhere: () => this.#transfer?.sending === true,
-      rekeyed: (direction: 'tx' | 'rx', cause: RekeyCause) => this.#owner.rekeyed(direction, cause),
-      sent: (bytes: number) => {
+      rekeyed: (direction, cause) => this.#owner.rekeyed(direction, cause),
+      sent: (bytes) => {
         this.#controlBytes += bytes;
       },
       settled: () => {
@@ -183,7 +179,7 @@ export class KernelPath implements DataPath, FileCarrier {
         this.#transfer?.writable();
         this.#wait();
       },
-      failed: (error: Error) => {
+      failed: (error) => {
         this.#receiver.stop();
         this.#owner.destroy(error);
       },
@@ -228,8 +224,7 @@ export class KernelPath implements DataPath, FileCarrier {
       // In between the chunks keys may change.
       mayContinue: (bytes) => {
         this.#keyUpdates?.advance();
-        this.#keyUpdates?.beforeWrite(bytes);
-        return this.#keyUpdates?.pending !== true;
+        return this.#mayWrite(bytes);
       },
     });
     return this.#transfer;

@@ -20,8 +20,9 @@ const BYTES_EACH = 64 * 1024;
 export type RekeyCause = 'peer' | 'limit' | 'application';
 
 export interface KeyUpdatesOwner {
-  /** The connection as it is from now on. */
-  installed: Installed;
+  installed(): Installed;
+  /** The connection is this from now on. */
+  reinstalled(installed: Installed): void;
   /** Whether another thread may be sending on the socket. */
   sendingElsewhere(): boolean;
   /** The keys of a direction have changed. */
@@ -94,7 +95,7 @@ export class KeyUpdates {
     this.#allowedAt = now;
     this.#allowance = Math.min(BURST, this.#allowance + earned) - 1;
     if (this.#allowance < 0) throw new KtlsError('ERR_KTLS_RECORD_FLOOD', 'key updates');
-    this.#rekeying.receive(this.#owner.installed);
+    this.#rekeying.receive(this.#owner.installed());
     this.#owner.rekeyed('rx', 'peer');
     // One answer does for all requests that come while it waits.
     if (updateRequested) this.update(false, 'peer');
@@ -104,7 +105,7 @@ export class KeyUpdates {
   beforeWrite(bytes: number): void {
     this.#estimate += 1 + Math.ceil(bytes / maxPlaintextLength);
     if (this.#estimate < this.#askAt || this.#pending !== null) return;
-    const { suite, version } = this.#owner.installed;
+    const { suite, version } = this.#owner.installed();
     const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
     const records = typeof sequence === 'bigint' ? Number(sequence) : 0;
     if (records >= this.#limit) {
@@ -133,7 +134,7 @@ export class KeyUpdates {
     if (pending === null || this.#owner.sendingElsewhere()) return;
     let result;
     try {
-      result = this.#rekeying.send(this.#owner.installed, pending.requestPeer);
+      result = this.#rekeying.send(this.#owner.installed(), pending.requestPeer);
     } catch (error) {
       this.#finish(error as Error);
       this.#owner.failed(error as Error);
@@ -145,7 +146,7 @@ export class KeyUpdates {
       this.#finish(errnoError(result, 'sendmsg'));
       return;
     }
-    this.#owner.installed = result;
+    this.#owner.reinstalled(result);
     this.#owner.sent(keyUpdateLength);
     this.#estimate = 0;
     this.#askAt = this.#limit / 2;
