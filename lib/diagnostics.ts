@@ -16,7 +16,6 @@ export interface RefusalMessage {
   socket: Socket;
   reason: KtlsError;
 }
-
 export interface RekeyMessage {
   socket: Socket;
   /** `'tx'`: our own key has changed, `'rx'`: the peer's. */
@@ -33,7 +32,6 @@ export interface ErrorMessage {
 export const offloadChannel = channel('ktls:offload');
 /** A connection stays with node:tls, and why. */
 export const refusalChannel = channel('ktls:refusal');
-
 /** The key of one direction of a connection under kernel TLS has changed. */
 export const rekeyChannel = channel('ktls:rekey');
 /** A socket is being destroyed with an error, during its handshake or later. */
@@ -54,6 +52,13 @@ export function publishRefusal(message: RefusalMessage): void {
   debug('%s not offloaded: %s: %s', ends(socket), reason.code, reason.message);
 }
 
+export function publishRekey(message: RekeyMessage): void {
+  if (rekeyChannel.hasSubscribers) rekeyChannel.publish(message);
+}
+export function publishError(message: ErrorMessage): void {
+  if (errorChannel.hasSubscribers) errorChannel.publish(message);
+}
+
 function ends({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
   // A client that is still connecting has none.
   if (remoteAddress === undefined) return 'a connection';
@@ -63,10 +68,4 @@ function ends({ localAddress, localPort, remoteAddress, remotePort }: Socket): s
 /** Something that concerns the whole process. */
 export function report(text: string): void {
   debug(text);
-}
-export function publishRekey(message: RekeyMessage): void {
-  if (rekeyChannel.hasSubscribers) rekeyChannel.publish(message);
-}
-export function publishError(message: ErrorMessage): void {
-  if (errorChannel.hasSubscribers) errorChannel.publish(message);
 }
