@@ -120,7 +120,7 @@ export async function carryOut(
   known?: Result,
   onResult?: OnResult,
 ): Promise<{ result: Result | undefined; failed: number }> {
-  const env = await programsEnvironment(['h2load', 'nginx']);
+  const env = await programsEnvironment(['h2load', 'nginx', 'wrk']);
   let result = known;
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {

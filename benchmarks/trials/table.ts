@@ -11,6 +11,7 @@ export type { Trial } from './trial.js';
 const node: readonly DriverName[] = ['http', 'https', 'ktls'];
 const secure: readonly DriverName[] = ['https', 'ktls'];
 const files: readonly DriverName[] = [...node, 'ktls-sendfile', 'nginx', 'nginx-ktls'];
+const closing: readonly DriverName[] = ['openssl', 'openssl-ktls'];
 
 type Set = Trial['set'];
 type Given = Omit<Trial, 'measures' | 'metric' | 'kernelTls'> & Partial<Trial>;
@@ -43,11 +44,13 @@ function file(set: Set, name: string, bytes: number, count: number) {
     title: `${name} file`,
     unit: bytes < MiB ? 'request' : 'MiB',
     set,
-    drivers: files,
+    // A connection for each small file would be what is measured.
+    drivers: bytes < MiB ? files : [...files, ...closing],
     sample: underLoad({
-      warmUp: (target, { file }) => {
+      warmUp: async (target, { file }) => {
         file(small);
-        return loads.warmUp(target, `/file/${small}`, Math.min(count, 1000), 1);
+        if (target.closes) return;
+        await loads.warmUp(target, `/file/${small}`, Math.min(count, 1000), 1);
       },
       load: (target, { file }) => {
         file(bytes);
@@ -68,8 +71,8 @@ function connections(name: string, kind: 'full' | 'resumed', title: string, give
     set: 'standard',
     drivers: secure,
     sample: underLoad({
-      warmUp: (target) => loads.connections(target, kind, 5),
-      load: (target) => loads.connections(target, kind, 2),
+      warmUp: (target) => loads.connections(target, kind, 1000),
+      load: (target) => loads.connections(target, kind, 300),
     }),
     ...given,
   });
@@ -87,6 +90,12 @@ function idleConnections(set: Set, count: number) {
   });
 }
 
+function client(set: Set, name: string, title: string, drivers: readonly DriverName[]) {
+  const sample = clientDownload(64 * MiB, 2, 3);
+  return trial({ name, title, measures: 'client', unit: 'MiB', set, drivers, sample });
+}
+
+const mixed = [KiB, 16 * KiB, 64 * KiB].map((bytes) => `/memory/${bytes}`);
 const fallback = { drivers: ['https', 'ktls-fallback'], kernelTls: false } as const;
 const keepAlive = memory('quick', '1 KiB', KiB, [7000, 10_000], 4);
 
@@ -124,6 +133,20 @@ export const trials: readonly Trial[] = [
       load: (target) => loads.echo(target, [64 * MiB]),
     }),
   }),
+  trial({
+    name: 'http2',
+    title: 'HTTP/2, 1 KiB, 16 KiB and 64 KiB in turn',
+    unit: 'request',
+    set: 'standard',
+    drivers: node,
+    sample: underLoad({
+      role: 'http2',
+      warmUp: async (target) => {
+        for (let i = 0; i < 3; i++) await loads.streams(target, mixed, 2000, 4);
+      },
+      load: (target) => loads.streams(target, mixed, 2000, 4),
+    }),
+  }),
   connections('connections-full', 'full', 'New connections, full handshake', {}),
   connections('connections-resumed', 'resumed', 'New connections, resumed', {}),
   idleConnections('standard', 1000),
@@ -141,18 +164,11 @@ export const trials: readonly Trial[] = [
         file(32 * MiB);
         return loads.requests(target, `/file/${32 * MiB}`, 4, 2);
       },
-      load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 3),
+      load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 4),
     }),
   }),
-  trial({
-    name: 'client-64mib',
-    title: 'Client: 64 MiB downloaded',
-    measures: 'client',
-    unit: 'MiB',
-    set: 'quick',
-    drivers: ['tls.connect', 'ktls.connect'],
-    sample: clientDownload(64 * MiB, 2, 3),
-  }),
+  client('quick', 'client-64mib', 'Client: 64 MiB downloaded', ['tls.connect', 'ktls.connect']),
+  client('standard', 'undici-64mib', 'undici: 64 MiB downloaded', ['undici', 'undici-ktls']),
   {
     ...keepAlive,
     ...fallback,
