@@ -3,8 +3,12 @@
  * fails or is interrupted takes nothing with it that was measured before.
  */
 import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import ktls from 'ktls';
 import { programsEnvironment } from '../vm/host-programs.js';
+import { packageRoot } from '../vm/package-root.js';
 import { runInVm } from '../vm/run.js';
 import { type Order, RESULT_MARK } from './order.js';
 import { type Result, has, merged } from './result.js';
@@ -12,7 +16,7 @@ import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
 import { trialNamed, trials } from './trials/table.js';
 
-const script = 'out/benchmarks/run.js';
+const script = fileURLToPath(new URL('./run.js', import.meta.url));
 
 /** Gets each driver's result as it comes. */
 type OnResult = (result: Result) => void;
@@ -72,10 +76,18 @@ async function inGuest(
   if (status !== 0) throw new Error(`${order.trial}: exit status ${status}`);
 }
 
-/** The commit, and whether what is measured or what measures differs from it. */
+/**
+ * The commit, and whether what is measured or what measures differs from it; of an installed package its
+ * version.
+ */
 function revision(): string {
+  const root = packageRoot();
+  if (!existsSync(join(root, '.git'))) {
+    const text = readFileSync(join(root, 'package.json'), 'utf8');
+    return (JSON.parse(text) as { version: string }).version;
+  }
   const git = (...args: string[]): string =>
-    execFileSync('git', args, { encoding: 'latin1' }).trim();
+    execFileSync('git', ['-C', root, ...args], { encoding: 'latin1' }).trim();
   const changed = git('status', '--porcelain', '--', 'lib', 'src-native', 'benchmarks/*.ts');
   return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
 }
