@@ -91,6 +91,8 @@ const programPackages = {
   nginx: 'nginx',
   postgres: 'postgresql',
   'redis-server': 'redis-server',
+  wget: 'wget',
+  wrk: 'wrk',
 } as const;
 
 export type PackagedProgram = keyof typeof programPackages;
