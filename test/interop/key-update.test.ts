@@ -142,7 +142,8 @@ describeKernel('KeyUpdates with openssl', () => {
       await witness.until('close');
       expect(await peer.exit()).toBe(0);
       const [, received = ''] = peer.output.toString('latin1').split(marker);
-      const data = received.replaceAll('SSL_do_handshake -> 1\n', '').slice(0, part * down.length);
+      // s_server's own remarks are lines.
+      const data = received.replaceAll(/[A-Z].*\n/g, '').slice(0, part * down.length);
       expect(digest(Buffer.from(data, 'latin1'))).toBe(digest(Buffer.concat(down)));
       const times = (wanted: string) => changes.filter((change) => change === wanted).length;
       // Its answer to ours is one of them.
@@ -177,6 +178,7 @@ describeKernel('KeyUpdates with openssl', () => {
         const records = taken();
         while (taken() === records) await delay(20);
         const witness = new Witness(socket);
+        socket.resume();
         expect(await witness.until('close')).toEqual([data.toString(), 'error', 'close']);
         expect(witness.error).toMatchObject({ code: 'ERR_KTLS_KEY_UPDATE' });
         await peer.exit();
