@@ -82,6 +82,11 @@ export function refuseConsumers(handle: TcpHandle): void {
   Object.defineProperty(handle, 'isStreamBase', { value: false, configurable: true });
 }
 
+/** Whether node:tls reads the handle for a connection of its own: then `reading` is an accessor that it has defined. */
+export function isUnderTls(handle: TcpHandle): boolean {
+  return Object.getOwnPropertyDescriptor(handle, 'reading')?.get !== undefined;
+}
+
 const closedFirst = Symbol('ktls.closedFirst');
 
 interface Preceded extends TcpHandle {

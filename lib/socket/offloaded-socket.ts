@@ -473,6 +473,11 @@ export class OffloadedSocket extends TlsApi {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
+    if (node.isUnderTls(node.handleOf(this)!)) {
+      // It waits for 'connect', and would then read and write past all that we do.
+      this.destroy(new KtlsError('ERR_KTLS_NESTED'));
+      return;
+    }
     this.#serveConsumers();
 
     const held = this.#held;
