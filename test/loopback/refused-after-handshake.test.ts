@@ -3,7 +3,7 @@
  * record transport, and then the kernel refuses. node:tls carries on, and nothing may be lost.
  */
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
 import { OffloadedSocket } from '../../lib/index.js';
@@ -217,6 +217,25 @@ for (const version of versions) {
     }
   });
 }
+
+it('a connection that was aborted before it began is not begun', async () => {
+  const accepted: Socket[] = [];
+  const listener = createServer((socket) => accepted.push(socket));
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const aborted = { signal: AbortSignal.abort() } as tls.ConnectionOptions;
+  const socket = connectTo(port, 'ktls', aborted);
+  await expect(once(socket, 'secureConnect')).rejects.toMatchObject({ name: 'AbortError' });
+  // One that comes after it is accepted after it.
+  const second = connect(port, '127.0.0.1');
+  await once(second, 'connect');
+  await expect.poll(() => accepted.map(({ remotePort }) => remotePort)).toContain(second.localPort);
+  expect([accepted.length, socket.destroyed]).toEqual([1, true]);
+  second.destroy();
+  listener.close();
+  await once(listener, 'close');
+});
 
 /** Long enough for everything that can move on loopback to have moved. */
 async function exchangeTurns(): Promise<void> {
