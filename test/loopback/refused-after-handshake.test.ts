@@ -237,6 +237,33 @@ it('a connection that was aborted before it began is not begun', async () => {
   await once(listener, 'close');
 });
 
+it('a connection whose TCP socket is destroyed as it connects ends with that', async () => {
+  const { listener, port } = await listen('node');
+  const raw = connect(port, '127.0.0.1');
+  raw.once('connect', () => raw.destroy());
+  const socket = connectTo(port, 'ktls', { socket: raw });
+  expect(socket).toBeInstanceOf(OffloadedSocket);
+  await once(socket, 'close');
+  expect(raw.destroyed).toBe(true);
+  listener.close();
+  await once(listener, 'close');
+});
+
+it('a fragment length that is no integer is a wrong argument, as for node:tls', async () => {
+  await using pair = await connectPair();
+  const { server } = pair;
+  for (const wrong of [undefined, null, '', {}, false, Symbol('none')]) {
+    expect(() => server.setMaxSendFragment(wrong as number)).toThrow(
+      expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
+    );
+  }
+  for (const wrong of [NaN, Infinity, 1000.5, 2 ** 31]) {
+    expect(() => server.setMaxSendFragment(wrong)).toThrow(
+      expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }),
+    );
+  }
+});
+
 /** Long enough for everything that can move on loopback to have moved. */
 async function exchangeTurns(): Promise<void> {
   for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate);
