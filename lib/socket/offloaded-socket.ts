@@ -453,7 +453,7 @@ export class OffloadedSocket extends TlsApi {
    * libuv reads from the TCP handle itself would miss every control record.
    */
   #serveConsumers(): void {
-    if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
+    if (this.alpnProtocol !== 'h2' && !node.expectsHttp2Session(this)) {
       node.refuseConsumers(node.handleOf(this)!);
       return;
     }

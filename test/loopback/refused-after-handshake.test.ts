@@ -3,10 +3,13 @@
  * record transport, and then the kernel refuses. node:tls carries on, and nothing may be lost.
  */
 import { once } from 'node:events';
+import { createSecureServer } from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
+import * as ktls from '../../lib/index.js';
 import { OffloadedSocket } from '../../lib/index.js';
+import { ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
   type Pair,
@@ -247,6 +250,23 @@ it('a connection whose TCP socket is destroyed as it connects ends with that', a
   expect(raw.destroyed).toBe(true);
   listener.close();
   await once(listener, 'close');
+});
+
+it('an http2 server may choose a protocol of its own, and end the connection at once', async () => {
+  const server = createSecureServer({ ...ecdsaCertificate(), ALPNCallback: () => 'own' });
+  ktls.offload(server);
+  server.on('secureConnection', (socket: tls.TLSSocket) => socket.end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = connectTo(port, 'node', { ALPNProtocols: ['own'] });
+  await once(client, 'secureConnect');
+  expect(client.alpnProtocol).toBe('own');
+  client.end();
+  client.resume();
+  await once(client, 'close');
+  server.close();
+  await once(server, 'close');
 });
 
 it('a fragment length that is no integer is a wrong argument, as for node:tls', async () => {
