@@ -102,6 +102,8 @@ function secure(
     });
     return socket;
   }
+  // By the signal: to connect would bring it back to life.
+  if (socket.destroyed && raw === undefined) return socket;
   socket.startClient(handshakeOptions, raw);
   if (raw !== undefined) return socket;
   if (timeout) socket.setTimeout(timeout);

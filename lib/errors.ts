@@ -39,6 +39,8 @@ export const messages = {
   ERR_KTLS_NO_REKEY: 'The keys of this connection cannot be changed',
   ERR_KTLS_RENEGOTIATION: 'Kernel TLS does not renegotiate',
   // Misuse.
+  ERR_KTLS_NESTED:
+    'node:tls was put on this socket before it was secured; use connect({ socket }) of ktls',
   ERR_KTLS_ALREADY_OFFLOADED: 'This server is offloaded already',
   ERR_KTLS_NOT_A_TLS_SERVER:
     'Only a tls.Server, https.Server or Http2SecureServer can be offloaded',

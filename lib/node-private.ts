@@ -82,6 +82,11 @@ export function refuseConsumers(handle: TcpHandle): void {
   Object.defineProperty(handle, 'isStreamBase', { value: false, configurable: true });
 }
 
+/** Whether node:tls reads the handle for a connection of its own: then `reading` is an accessor that it has defined. */
+export function isUnderTls(handle: TcpHandle): boolean {
+  return Object.getOwnPropertyDescriptor(handle, 'reading')?.get !== undefined;
+}
+
 const closedFirst = Symbol('ktls.closedFirst');
 
 interface Preceded extends TcpHandle {
@@ -279,8 +284,15 @@ export function serverFacade(
   return Object.assign(Object.create(server) as TlsServer, overrides);
 }
 
-/** Whether an http2 session waits for this socket: it is going to consume its handle. */
-export function hasHttp2Session(socket: Socket): boolean {
+/**
+ * Whether an http2 session waits for this socket, or its server makes one when it is secured, whatever the
+ * protocol is called: it is going to consume its handle.
+ */
+export function expectsHttp2Session(socket: Socket & Partial<TLSSocket>): boolean {
+  const { server, alpnProtocol } = socket as { server?: TlsServer } & typeof socket;
+  if (server?.constructor.name === 'Http2SecureServer') {
+    return alpnProtocol !== false && alpnProtocol !== 'http/1.1';
+  }
   return Object.getOwnPropertySymbols(socket).some(
     ({ description }) => description === 'kBoundSession',
   );

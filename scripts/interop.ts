@@ -10,6 +10,6 @@ const paths = process.argv.length > 2 ? process.argv.slice(2) : ['test/interop',
 
 await testOnKernels(
   paths,
-  () => programsEnvironment(['mosquitto', 'postgres', 'redis-server']),
+  () => programsEnvironment(['mosquitto', 'postgres', 'redis-server', 'wget', 'wrk']),
   1800,
 );

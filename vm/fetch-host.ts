@@ -91,6 +91,7 @@ const programPackages = {
   nginx: 'nginx',
   postgres: 'postgresql',
   'redis-server': 'redis-server',
+  wget: 'wget',
   wrk: 'wrk',
 } as const;
 

@@ -37,6 +37,7 @@ const modules = {
     'inet_diag',
     'af_packet',
     'veth',
+    'virtio_net',
     'sch_netem',
   ],
   /** Left out by `--no-tls-module`. */

@@ -25,6 +25,8 @@ export interface Machine {
   readonly initramfs: string;
   /** virtiofsd's socket. */
   readonly share?: string;
+  /** Ports of the host's loopback that are the guest's own; none: no network. */
+  readonly ports: readonly number[];
   /** The file for the kernel's console. */
   readonly console: string;
   /** Directories with QEMU's firmware, if not its own. */
@@ -37,7 +39,7 @@ export function qemuArguments(machine: Machine): string[] {
   const memory = `${machine.memoryMiB}M`;
   return [
     ...machine.firmware.flatMap((directory) => ['-L', directory]),
-    ...['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot', '-nic', 'none'],
+    ...['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'],
     ...processor(machine),
     ...['-m', memory, '-machine', 'pc,memory-backend=ram'],
     // Shared memory is what a vhost-user device needs; pages are taken as the guest touches them.
@@ -49,6 +51,7 @@ export function qemuArguments(machine: Machine): string[] {
     ...port('output', 1),
     ...port('verdict', 2),
     ...(machine.share ? share(machine.share) : []),
+    ...network(machine.ports),
   ];
 }
 
@@ -75,7 +78,16 @@ function share(socket: string): string[] {
   return ['-chardev', `socket,id=share,path=${socket}`, '-device', device];
 }
 
-function kernelArguments({ guest }: Machine): string {
+/** The guest is 10.0.2.15 (vm/guest/session), and may begin no connection. */
+function network(ports: readonly number[]): string[] {
+  if (ports.length === 0) return ['-nic', 'none'];
+  const forwards = ports.map((port) => `hostfwd=tcp:127.0.0.1:${port}-:${port}`);
+  const backend = ['user', 'id=network', 'restrict=on', ...forwards].join(',');
+  // Firmware for booting from a network is a package of its own.
+  return ['-netdev', backend, '-device', 'virtio-net-pci,netdev=network,romfile='];
+}
+
+function kernelArguments({ accelerator, icount, guest }: Machine): string {
   return [
     'console=ttyS0 quiet',
     // A panic reboots at once, and -no-reboot makes that the end.
@@ -83,6 +95,9 @@ function kernelArguments({ guest }: Machine): string {
     'mitigations=off',
     // The watchdogs take a host busy with other work for a broken guest.
     'tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
+    // Under emulation on a busy host the TSC's rate is measured wrong at the start, and stays so: the guest's
+    // clock was seen to run six times too fast (load 9 on 2 CPUs, 6.12). QEMU's HPET keeps the host's time.
+    ...(accelerator === 'tcg' && !icount ? ['clocksource=hpet'] : []),
     // For a fast start. Algorithms' self-tests are the distribution's business.
     'cryptomgr.notests rcupdate.rcu_expedited=1 8250.nr_uarts=1',
     guest.runDirectory === undefined ? 'ktls.probe' : `ktls.run=${guest.runDirectory}`,

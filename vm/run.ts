@@ -36,6 +36,8 @@ export interface RunInVmOptions {
   readonly tlsModule?: boolean;
   /** Default: KVM where it works, else TCG. */
   readonly accelerator?: Accelerator;
+  /** TCP ports that the command listens on, on all addresses, and the host's loopback then has too. */
+  readonly ports?: readonly number[];
   /** The command's working directory. Default: ours. */
   readonly cwd?: string;
   /** Gets stdout and stderr, merged, as they come. Default: writes them to process.stdout. */
@@ -50,7 +52,7 @@ export interface RunInVmOptions {
 /**
  * Runs a command as root under a Debian kernel in QEMU. The guest sees the host's files; what it
  * changes it keeps to itself, and loses at its end. What the host changes meanwhile it may not see.
- * There is no network but `lo`, and no stdin.
+ * There is no network but `lo` and the ports asked for, and no stdin.
  * @returns the command's exit status (128 + n if signal n ended it)
  * @throws VmError if the guest gave anything but one verdict, in time; the message ends with the
  *   guest's console
@@ -85,6 +87,7 @@ export async function runInVm(options: RunInVmOptions): Promise<{ status: number
       memoryMiB: options.memoryMiB ?? 4096,
       vmlinux: kernel.vmlinux,
       initramfs,
+      ports: options.ports ?? [],
       guest: { runDirectory: directory, loadTls: options.tlsModule ?? true },
     };
     const accelerator = machine.icount

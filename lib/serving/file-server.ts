@@ -117,18 +117,17 @@ export class FileServer {
     if (this.#stopping) response.setHeader('Connection', 'close');
     response.once('close', () => {
       this.#reporter.done(id);
-      if (response.writableFinished && method !== 'HEAD') {
-        sent = Number(response.getHeader('Content-Length') ?? 0);
-      }
+      const length = response.getHeader('Content-Length');
+      if (response.writableFinished && method !== 'HEAD') sent = Number(length ?? sent);
       const { statusCode: status } = response;
       const served = { address, date, method, url, httpVersion, status, bytes: sent, offloaded };
       this.#reporter.line(this.#options.json ? jsonLine(served) : logLine(served));
       count(-1);
       if (this.#stopping) this.#endIdle(socket);
     });
-    const progress = (bytes: number, total: number): void => {
+    const progress = (bytes: number, total: number | null): void => {
       sent = bytes;
-      if (bytes < total) this.#reporter.transfer({ id, name: url, bytes, total });
+      if (total !== null && bytes < total) this.#reporter.transfer({ id, name: url, bytes, total });
     };
     void answer(request, response, this.#settings, { path: pathOf(url), url, progress });
   }

@@ -6,7 +6,7 @@
 import type { OnReadOpts, Socket, SocketConstructorOpts } from 'node:net';
 import type { ConnectionOptions, Server, TLSSocket } from 'node:tls';
 import { publishError, publishOffload, publishRefusal, publishRekey } from '../diagnostics.js';
-import { KtlsError } from '../errors.js';
+import { KtlsError, invalidType, outOfRange } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
@@ -190,10 +190,15 @@ export class OffloadedSocket extends TlsApi {
    * @param size - Most plaintext bytes of a record, 512 to 16384.
    * @returns whether it is so from now on: not before the connection is secured, and only on kernels that
    * have `TLS_TX_MAX_PAYLOAD_LEN` (Linux 6.19).
+   * @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE` if it is no integer of 32 bits.
    */
   override setMaxSendFragment(size: number): boolean {
-    if (!(size >= 512 && size <= maxPlaintextLength)) return false;
-    return this.#path?.setMaxFragment(Math.trunc(size)) ?? false;
+    if (typeof (size as unknown) !== 'number') throw invalidType('size', 'of type number', size);
+    if (!Number.isInteger(size) || (size | 0) !== size) {
+      throw outOfRange('size', 'an integer of 32 bits', size);
+    }
+    if (size < 512 || size > maxPlaintextLength) return false;
+    return this.#path?.setMaxFragment(size) ?? false;
   }
 
   /**
@@ -267,7 +272,9 @@ export class OffloadedSocket extends TlsApi {
       return;
     }
     raw.once('connect', () => {
-      const handle = node.handleOf(raw)!;
+      const handle = node.handleOf(raw);
+      // By another listener, which came first.
+      if (handle === null) return;
       // Before libuv reads; and what somebody has written in the meantime goes ahead.
       node.claimReading(handle);
       if (node.plainTcpHandle(raw) !== null) take();
@@ -446,7 +453,7 @@ export class OffloadedSocket extends TlsApi {
    * libuv reads from the TCP handle itself would miss every control record.
    */
   #serveConsumers(): void {
-    if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
+    if (this.alpnProtocol !== 'h2' && !node.expectsHttp2Session(this)) {
       node.refuseConsumers(node.handleOf(this)!);
       return;
     }
@@ -473,6 +480,11 @@ export class OffloadedSocket extends TlsApi {
     this.secureConnecting = false;
     node.setConnecting(this, false);
     this.#path = path;
+    if (node.isUnderTls(node.handleOf(this)!)) {
+      // It waits for 'connect', and would then read and write past all that we do.
+      this.destroy(new KtlsError('ERR_KTLS_NESTED'));
+      return;
+    }
     this.#serveConsumers();
 
     const held = this.#held;

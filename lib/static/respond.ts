@@ -10,8 +10,8 @@ import type { FileAnswer, Headers, Refusal } from './select.js';
 export type AnyRequest = IncomingMessage | Http2ServerRequest;
 export type AnyResponse = ServerResponse | Http2ServerResponse;
 
-/** How far the body is; there may be more than one of these for one response. */
-export type Progress = (bytes: number, total: number) => void;
+/** How far the body is, of how many bytes, if that is known; there may be several of these for one response. */
+export type Progress = (bytes: number, total: number | null) => void;
 
 /** What the application has set stands. */
 const theirs = new Set(['Cache-Control', 'Content-Type']);
@@ -59,7 +59,10 @@ export function respondRefusal(
   respondText(request, response, status, status === 503 ? { 'Retry-After': 1 } : headers);
 }
 
-interface Part extends ByteRange {
+interface Part {
+  readonly start: number;
+  /** Inclusive; `null`: the file's end. */
+  readonly end: number | null;
   /** What goes before it. */
   readonly head: string;
 }
@@ -72,6 +75,7 @@ interface Body {
 
 /** RFC 9110 section 14.6 has the form of several ranges. */
 function bodyOf({ headers, ranges, size }: FileAnswer, contentType: string | undefined): Body {
+  if (size === null) return { parts: [{ start: 0, end: null, head: '' }], tail: '', headers };
   if (ranges.length < 2) {
     const whole = size === 0 ? [] : [{ start: 0, end: size - 1 }];
     const parts = (ranges.length === 1 ? ranges : whole).map((range) => ({ ...range, head: '' }));
@@ -118,15 +122,21 @@ export async function respondFile(
     const { parts, tail, headers } = bodyOf(answer, type?.toString());
     if (ranges.length > 1) response.removeHeader('Content-Type');
     setHeaders(response, status, headers);
-    const total = Number(headers['Content-Length']);
+    const total = answer.size === null ? null : Number(headers['Content-Length']);
     let before = 0;
     const onProgress = (bytes: number): void => progress?.(before + bytes, total);
     for (const part of parts) {
       const { start, end, head } = part;
       if (head !== '') (response as Writable).write(head);
       before += head.length;
-      const sent = await sendFile(response, file, { start, end, onProgress });
-      if (sent !== lengthOf(part)) throw new Error('the file is shorter than it was');
+      const sent = await sendFile(response, file, {
+        start,
+        ...(end === null ? {} : { end }),
+        onProgress,
+      });
+      if (end !== null && sent !== lengthOf({ start, end })) {
+        throw new Error('the file is shorter than it was');
+      }
       before += sent;
     }
     response.end(tail);

@@ -1,8 +1,8 @@
 /**
  * What answers a request for a file, decided and described but not sent. Names, dotfiles, conditions,
  * validators and content types are `@fastify/send`'s, which is asked as if every request were HEAD, so
- * that it opens no file. Ours are: several ranges, precompressed files, and that the file that is sent
- * is the one that the headers describe.
+ * that it opens no file. Ours are: several ranges and whether they are due, precompressed files, files
+ * without a size, and that the file that is sent is the one that the headers describe.
  */
 import { type Stats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -30,7 +30,8 @@ export interface FileAnswer {
   readonly file: FileHandle | null;
   /** In this order; none for the whole file. */
   readonly ranges: readonly ByteRange[];
-  readonly size: number;
+  /** `null`: nobody knows before it was read. */
+  readonly size: number | null;
 }
 
 export interface Refusal {
@@ -56,8 +57,8 @@ export async function select(asked: Asked, settings: StaticSettings): Promise<Se
   for (let attempt = 1; ; attempt++) {
     const found = await find(asked, settings);
     if (found.kind !== 'described') return found;
-    const { status, headers, path, stat, ranges } = found;
-    const answer = { kind: 'file', status, headers, ranges, size: stat.size } as const;
+    const { status, headers, path, stat, ranges, size } = found;
+    const answer = { kind: 'file', status, headers, ranges, size } as const;
     if (asked.method === 'HEAD' || status === 304) return { ...answer, file: null };
     const file = await openDescribed(path, stat, attempt === ATTEMPTS);
     if (file !== null && !(file instanceof Error)) return { ...answer, file };
@@ -102,6 +103,7 @@ interface Described {
   readonly path: string;
   readonly stat: Stats;
   readonly ranges: readonly ByteRange[];
+  readonly size: number | null;
 }
 
 async function find(
@@ -109,6 +111,7 @@ async function find(
   settings: StaticSettings,
 ): Promise<Described | Exclude<Selection, FileAnswer>> {
   const plain = await look(asked, asked.path, settings.send);
+  if (await isMadeWhenRead(plain)) return findMade(asked, settings);
   if (!settings.precompressed || plain.file?.isFile !== true) return judge(plain);
   const suitable = await findEncoded(asked, plain.file.path, settings);
   const { looked, encoding } = suitable ?? { looked: plain, encoding: null };
@@ -121,6 +124,34 @@ async function find(
     headers['Content-Encoding'] = encoding;
   }
   return judged;
+}
+
+/** Whether a file has content although its size is 0, as procfs has them. */
+async function isMadeWhenRead({ file }: Looked): Promise<boolean> {
+  if (file?.isFile !== true || file.stat.size > 0) return false;
+  let opened: FileHandle | undefined;
+  try {
+    opened = await open(file.path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return (await opened.read(Buffer.alloc(1), 0, 1, 0)).bytesRead > 0;
+  } catch {
+    // Whoever opens it to send it will say so.
+    return false;
+  } finally {
+    await opened?.close();
+  }
+}
+
+/** Its size and its time say nothing of its content: it has no validator, and no part of it can be named. */
+async function findMade(
+  asked: Asked,
+  settings: StaticSettings,
+): Promise<Described | Exclude<Selection, FileAnswer>> {
+  const without = { etag: false, lastModified: false, acceptRanges: false };
+  const unconditional = { ...asked, headers: {} };
+  const judged = judge(await look(unconditional, asked.path, { ...settings.send, ...without }));
+  if (judged.kind !== 'described') return judged;
+  const { 'Content-Length': _, ...headers } = judged.headers;
+  return { ...judged, headers, size: null };
 }
 
 const suffixes = { br: '.br', gzip: '.gz' } as const;
@@ -166,10 +197,11 @@ async function look(asked: Asked, path: string, options: send.SendOptions): Prom
   const seen: Pick<Looked, 'file' | 'ranges'> = { file: null, ranges: [] };
   const onFile = (chosen: string, stat: Stats): void => {
     seen.file = { path: chosen, stat, isFile: stat.isFile() };
-    const { range } = headers;
-    // RFC 9110 section 14.2: ranges are for GET.
-    const parsed =
-      range === undefined || asked.method === 'HEAD' ? null : parseRanges(range, stat.size);
+    const { range, 'if-range': validator } = headers;
+    // Answered here.
+    delete headers['if-range'];
+    const isWanted = asked.method === 'GET' && isSame(validator, stat, options);
+    const parsed = isWanted && range !== undefined ? parseRanges(range, stat.size) : null;
     if (parsed === null) {
       delete headers.range;
       return;
@@ -183,6 +215,20 @@ async function look(asked: Asked, path: string, options: send.SendOptions): Prom
   const request = { method: 'HEAD', headers } as unknown as Parameters<typeof send>[0];
   const result = await send(request, path, { ...options, onFile });
   return { result, ...seen };
+}
+
+/**
+ * Whether a client may add a part of this file to those that it has. RFC 9110 section 13.1.5 wants the date
+ * that it was given, and neither a later one nor a weak entity tag; ours are weak. Ranges are for GET
+ * (section 14.2).
+ */
+function isSame(
+  validator: IncomingHttpHeaders[string],
+  stat: Stats,
+  options: send.SendOptions,
+): boolean {
+  if (validator === undefined) return true;
+  return options.lastModified !== false && validator === stat.mtime.toUTCString();
 }
 
 function judge({ result, file, ranges }: Looked): Described | Exclude<Selection, FileAnswer> {
@@ -199,7 +245,15 @@ function judge({ result, file, ranges }: Looked): Described | Exclude<Selection,
   }
   const { path, stat } = file!;
   const parts = status === 206 ? ranges : [];
-  return { kind: 'described', status, headers: { ...headers }, path, stat, ranges: parts };
+  return {
+    kind: 'described',
+    status,
+    headers: { ...headers },
+    path,
+    stat,
+    ranges: parts,
+    size: stat.size,
+  };
 }
 
 function refusal(

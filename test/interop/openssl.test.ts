@@ -5,8 +5,7 @@ import { existsSync } from 'node:fs';
 import * as tls from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { stats } from '../../lib/index.js';
-import { kernelRekeys } from '../../lib/kernel/probe.js';
-import { type CipherSuite, KernelCipher, cipherSuites } from '../../lib/tls/cipher-suites.js';
+import { type CipherSuite, cipherSuites } from '../../lib/tls/cipher-suites.js';
 import { type Certificate, clientCertificate, ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
@@ -22,6 +21,7 @@ import { onlyOpen, openSockets } from '../support/leaks.js';
 import {
   type OpensslPeer,
   type Version,
+  credentials,
   sClient,
   sServer,
   suiteArguments,
@@ -40,14 +40,6 @@ afterAll(async () => {
   await onlyOpen(socketsBefore);
 });
 
-/** As arguments of either command. */
-function credentials({ key, cert }: Certificate): string[] {
-  const name = cert.replaceAll(/[^A-Za-z0-9]/g, '').slice(-40, -20);
-  return [
-    ...['-key', scratch.write(`${name}.key`, key)],
-    ...['-cert', scratch.write(`${name}.pem`, cert)],
-  ];
-}
 const trusting = ({ cert }: Certificate): string[] => [
   ...['-CAfile', scratch.write('trusted.pem', cert), '-verify_return_error'],
 ];
@@ -139,7 +131,7 @@ describeKernel('each cipher in everyday use, against openssl', () => {
     it(`${suite.name}: our client, s_server`, async () => {
       await expectDecrypted(async () => {
         const { key, cert } = serverSuiteOptions(suite) as Certificate;
-        const args = [...suiteArguments(suite), '-quiet', ...credentials({ key, cert })];
+        const args = [...suiteArguments(suite), '-quiet', ...credentials(scratch, { key, cert })];
         const { peer, port } = await sServer(1, scratch.directory, ...args);
         await using _ = peer;
         const options = { ...clientSuiteOptions(suite), ca: cert, rejectUnauthorized: true };
@@ -173,7 +165,7 @@ describeKernel('the end of a connection with openssl', () => {
       const data = randomBytes(50_000);
       scratch.write('page', data);
       // A web server closes the connection behind its answer.
-      const args = [versionArgument(version), '-WWW', ...credentials(ecdsaCertificate())];
+      const args = [versionArgument(version), '-WWW', ...credentials(scratch, ecdsaCertificate())];
       const { peer, port } = await sServer(1, scratch.directory, ...args);
       await using _ = peer;
       const client = connectTo(port, 'ktls');
@@ -218,7 +210,11 @@ describeKernel('a session resumed with openssl', () => {
     });
 
     it(`by our client, from s_server: ${version}`, async () => {
-      const args = [versionArgument(version), '-quiet', ...credentials(ecdsaCertificate())];
+      const args = [
+        versionArgument(version),
+        '-quiet',
+        ...credentials(scratch, ecdsaCertificate()),
+      ];
       const { peer, port } = await sServer(2, scratch.directory, ...args);
       await using _ = peer;
       // The session comes from node:tls: our client only has to resume it.
@@ -296,7 +292,7 @@ describeKernel('a client certificate of 4096 bits', () => {
   for (const version of versions) {
     it(`of s_client, at our server: ${version}`, async () => {
       const options = { requestCert: true, rejectUnauthorized: true, ca: shown.cert };
-      const args = [versionArgument(version), '-quiet', ...credentials(shown)];
+      const args = [versionArgument(version), '-quiet', ...credentials(scratch, shown)];
       await withClient(options, args, async ({ socket, client }) => {
         expect(isOffloaded(socket)).toBe(true);
         expect(socket.authorized).toBe(true);
@@ -315,7 +311,7 @@ describeKernel('a client certificate of 4096 bits', () => {
         scratch.directory,
         ...[versionArgument(version), '-quiet', '-Verify', '1', '-verify_quiet'],
         ...trusting(shown),
-        ...credentials(ecdsaCertificate()),
+        ...credentials(scratch, ecdsaCertificate()),
       );
       await using _ = peer;
       const client = connectTo(port, 'ktls', shown);
@@ -323,33 +319,6 @@ describeKernel('a client certificate of 4096 bits', () => {
       expect(isOffloaded(client)).toBe(true);
       await exchange(client, peer, 20_000);
       await expectCleanEnd(client, peer);
-    });
-  }
-});
-
-describeKernel('a KeyUpdate from openssl', () => {
-  for (const [command, kind] of [
-    ['K', 'that wants an answer'],
-    ['k', 'that wants none'],
-  ] as const) {
-    it(`${kind} is followed, or ends the connection with its own error behind all data`, async () => {
-      await withClient({}, ['-tls1_3'], async ({ socket, client }) => {
-        const digits = '1234567\n'.repeat(5000);
-        client.send(digits);
-        expect((await readExactly(socket, digits.length)).toString()).toBe(digits);
-        client.send('0');
-        expect((await readExactly(socket, 1)).toString()).toBe('0');
-        const failed = once(socket, 'error') as Promise<[Error]>;
-        failed.catch(() => undefined);
-        client.send(`${command}\n`);
-        await client.until(() => client.errors.includes('KEYUPDATE'));
-        if (kernelRekeys(KernelCipher.aesGcm256)) {
-          await exchange(socket, client, 20_000);
-          return;
-        }
-        expect((await failed)[0]).toMatchObject({ code: 'ERR_KTLS_KEY_UPDATE' });
-        expect(await client.exit()).not.toBe(0);
-      });
     });
   }
 });
@@ -379,7 +348,7 @@ describeKernel('renegotiation is declined', () => {
   });
 
   it('when s_server asks for it', async () => {
-    const args = ['-tls1_2', ...credentials(ecdsaCertificate())];
+    const args = ['-tls1_2', ...credentials(scratch, ecdsaCertificate())];
     const { peer, port } = await sServer(1, scratch.directory, ...args);
     await using _ = peer;
     const client = connectTo(port, 'ktls');

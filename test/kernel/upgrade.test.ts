@@ -209,6 +209,21 @@ describeKernel('TLS within TLS', () => {
     listener.close();
   });
 
+  it("is not node:tls's own over an offloaded connection, which would be read past us", async () => {
+    await using server = await echoServer();
+    const options = { port: server.port, host: '127.0.0.1', ...insecure };
+    const outer = ktls.connect(options);
+    const inner = tls.connect({ socket: outer, ...insecure });
+    await expect(once(inner, 'secureConnect')).rejects.toMatchObject({ code: 'ERR_KTLS_NESTED' });
+    if (!outer.closed) await once(outer, 'close');
+    expect(outer.bytesWritten).toBe(0);
+
+    const later = await secured(ktls.connect(options));
+    expect(() => tls.connect({ socket: later, ...insecure })).toThrow('must be a StreamBase');
+    expect(await echoes(later)).toBe(true);
+    later.destroy();
+  });
+
   it('is served over an offloaded connection', async () => {
     const innerServer = ktls.createServer(ecdsaCertificate());
     innerServer.on('secureConnection', (socket) => socket.pipe(socket));

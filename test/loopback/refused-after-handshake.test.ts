@@ -3,10 +3,13 @@
  * record transport, and then the kernel refuses. node:tls carries on, and nothing may be lost.
  */
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { createSecureServer } from 'node:http2';
+import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
+import * as ktls from '../../lib/index.js';
 import { OffloadedSocket } from '../../lib/index.js';
+import { ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
   type Pair,
@@ -217,6 +220,69 @@ for (const version of versions) {
     }
   });
 }
+
+it('a connection that was aborted before it began is not begun', async () => {
+  const accepted: Socket[] = [];
+  const listener = createServer((socket) => accepted.push(socket));
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const aborted = { signal: AbortSignal.abort() } as tls.ConnectionOptions;
+  const socket = connectTo(port, 'ktls', aborted);
+  await expect(once(socket, 'secureConnect')).rejects.toMatchObject({ name: 'AbortError' });
+  // One that comes after it is accepted after it.
+  const second = connect(port, '127.0.0.1');
+  await once(second, 'connect');
+  await expect.poll(() => accepted.map(({ remotePort }) => remotePort)).toContain(second.localPort);
+  expect([accepted.length, socket.destroyed]).toEqual([1, true]);
+  second.destroy();
+  listener.close();
+  await once(listener, 'close');
+});
+
+it('a connection whose TCP socket is destroyed as it connects ends with that', async () => {
+  const { listener, port } = await listen('node');
+  const raw = connect(port, '127.0.0.1');
+  raw.once('connect', () => raw.destroy());
+  const socket = connectTo(port, 'ktls', { socket: raw });
+  expect(socket).toBeInstanceOf(OffloadedSocket);
+  await once(socket, 'close');
+  expect(raw.destroyed).toBe(true);
+  listener.close();
+  await once(listener, 'close');
+});
+
+it('an http2 server may choose a protocol of its own, and end the connection at once', async () => {
+  const server = createSecureServer({ ...ecdsaCertificate(), ALPNCallback: () => 'own' });
+  ktls.offload(server);
+  server.on('secureConnection', (socket: tls.TLSSocket) => socket.end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = connectTo(port, 'node', { ALPNProtocols: ['own'] });
+  await once(client, 'secureConnect');
+  expect(client.alpnProtocol).toBe('own');
+  client.end();
+  client.resume();
+  await once(client, 'close');
+  server.close();
+  await once(server, 'close');
+});
+
+it('a fragment length that is no integer is a wrong argument, as for node:tls', async () => {
+  await using pair = await connectPair();
+  const { server } = pair;
+  for (const wrong of [undefined, null, '', {}, false, Symbol('none')]) {
+    expect(() => server.setMaxSendFragment(wrong as number)).toThrow(
+      expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
+    );
+  }
+  for (const wrong of [NaN, Infinity, 1000.5, 2 ** 31]) {
+    expect(() => server.setMaxSendFragment(wrong)).toThrow(
+      expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }),
+    );
+  }
+});
 
 /** Long enough for everything that can move on loopback to have moved. */
 async function exchangeTurns(): Promise<void> {

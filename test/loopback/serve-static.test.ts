@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, symlinkSync, truncateSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, truncateSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
@@ -28,6 +28,9 @@ scratch.write('site/sub dir/index.html', '<p>sub');
 scratch.write('site/empty.txt', '');
 scratch.write('site/ä%.txt', 'umlaut');
 scratch.write('site/.hidden/file', 'PRIVATE');
+// Linux says that its size is 0.
+symlinkSync('/proc/version', scratch.path('site/made-when-read.txt'));
+const kernelVersion = readFileSync('/proc/version', 'utf8');
 execFileSync('mkfifo', [scratch.path('site/fifo')]);
 
 interface Answer {
@@ -182,6 +185,11 @@ for (const [framework, make] of Object.entries(start)) {
         [{ 'if-unmodified-since': before }, 412],
         [{ range: 'bytes=0-9', 'if-range': modified }, 206],
         [{ range: 'bytes=0-9', 'if-range': before }, 200],
+        // A file may be older than the one it replaces.
+        [{ range: 'bytes=0-9', 'if-range': new Date().toUTCString() }, 200],
+        // RFC 9110 section 13.1.5: a weak entity tag is no proof that a part of the one belongs to the other.
+        [{ range: 'bytes=0-9', 'if-range': etag }, 200],
+        [{ range: 'bytes=0-9', 'if-range': '"other"' }, 200],
         [{ range: 'bytes=0-9,20-29', 'if-range': before }, 200],
       ];
       for (const [conditions, status] of cases) {
@@ -213,6 +221,20 @@ for (const [framework, make] of Object.entries(start)) {
         '0',
         0,
       ]);
+    });
+
+    it('serves a file whose size nobody knows, whatever part of it was asked for', async () => {
+      const conditions = { range: 'bytes=0-3', 'if-modified-since': new Date().toUTCString() };
+      for (const headers of [{}, conditions]) {
+        const answer = await get('/made-when-read.txt', headers);
+        expect([answer.status, answer.body.toString()]).toEqual([200, kernelVersion]);
+        expect(answer.headers).toMatchObject({ 'content-type': 'text/plain; charset=utf-8' });
+        for (const name of ['content-length', 'accept-ranges', 'etag', 'last-modified']) {
+          expect(answer.headers).not.toHaveProperty(name);
+        }
+      }
+      const head = await get('/made-when-read.txt', {}, 'HEAD');
+      expect([head.status, head.headers['content-length']]).toEqual([200, undefined]);
     });
 
     it.each([

@@ -5,6 +5,8 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CipherSuite } from '../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../lib/tls/constants.js';
+import type { Certificate } from './certificates.js';
+import type { Scratch } from './scratch.js';
 
 /** Of the host's configuration nothing, so that tests mean the same everywhere. */
 const environment = { ...process.env, OPENSSL_CONF: '/dev/null' };
@@ -27,11 +29,21 @@ export type Version = 'TLSv1.2' | 'TLSv1.3';
 export const versionArgument = (version: Version): string =>
   version === 'TLSv1.2' ? '-tls1_2' : '-tls1_3';
 
+/** A certificate to show, as arguments of either command. Its files come into `scratch`. */
+export function credentials(scratch: Scratch, { key, cert }: Certificate): string[] {
+  const name = cert.replaceAll(/[^A-Za-z0-9]/g, '').slice(-40, -20);
+  return [
+    ...['-key', scratch.write(`${name}.key`, key)],
+    ...['-cert', scratch.write(`${name}.pem`, cert)],
+  ];
+}
+
 /** A running `s_client` or `s_server`. */
 export class OpensslPeer implements AsyncDisposable {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #exited: Promise<unknown[]>;
-  #received = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
+  #received = 0;
   #errors = '';
   readonly #news = new EventEmitter();
 
@@ -39,7 +51,8 @@ export class OpensslPeer implements AsyncDisposable {
     this.#process = spawn('openssl', args, { env: environment, cwd: directory });
     this.#exited = once(this.#process, 'close');
     this.#process.stdout.on('data', (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#chunks.push(chunk);
+      this.#received += chunk.length;
       this.#news.emit('news');
     });
     this.#process.stderr.on('data', (chunk: Buffer) => {
@@ -62,6 +75,13 @@ export class OpensslPeer implements AsyncDisposable {
 
   /** All of its stdout so far. */
   get output(): Buffer {
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = [all];
+    return all;
+  }
+
+  /** The length of `output`. */
+  get received(): number {
     return this.#received;
   }
 
@@ -84,8 +104,8 @@ export class OpensslPeer implements AsyncDisposable {
 
   /** The first bytes of its stdout, once there are so many. */
   async receive(length: number): Promise<Buffer> {
-    await this.until(() => this.#received.length >= length);
-    return this.#received.subarray(0, length);
+    await this.until(() => this.#received >= length);
+    return this.output.subarray(0, length);
   }
 
   /** Waits for its output, or stderr, to make this true. Rejects if the process ends before. */

@@ -20,7 +20,7 @@ export interface ServeCommand extends AsyncDisposable {
   matched(pattern: RegExp): Promise<string>;
 }
 
-const DEADLINE = 120_000;
+const DEADLINE = 300_000;
 
 /** @param command - What to run, where that is not the bin itself. */
 export function startServe(args: string[], command?: (bin: string[]) => string[]): ServeCommand {
