@@ -2,12 +2,14 @@
  * Carries out orders where kernel TLS is: on this host, or each in a guest of its own, so that one that
  * fails or is interrupted takes nothing with it that was measured before.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import ktls from 'ktls';
 import { programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
+import { MarkedOutput } from './marked-output.js';
 import { type Order, RESULT_MARK } from './order.js';
 import { type Result, has, merged } from './result.js';
+import { revision } from './revision.js';
 import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
 import { trialNamed, trials } from './trials/table.js';
@@ -17,32 +19,13 @@ const script = 'out/benchmarks/run.js';
 /** Gets each driver's result as it comes. */
 type OnResult = (result: Result) => void;
 
-/** Tells results from what a process says otherwise. */
-class OutputReader {
-  #line = '';
-  readonly #onResult: OnResult;
-
-  constructor(onResult: OnResult) {
-    this.#onResult = onResult;
-  }
-
-  read(chunk: Buffer): void {
-    const lines = (this.#line + chunk.toString()).split('\n');
-    this.#line = lines.pop()!;
-    for (const line of lines) {
-      if (!line.startsWith(RESULT_MARK)) console.log(line);
-      else this.#onResult(JSON.parse(line.slice(RESULT_MARK.length)) as Result);
-    }
-  }
-}
-
 /** @throws Error if the order was not carried out */
 async function onHost(
   order: Order,
   env: Record<string, string>,
   onResult: OnResult,
 ): Promise<void> {
-  const reader = new OutputReader(onResult);
+  const reader = new MarkedOutput(RESULT_MARK, onResult);
   const child = spawn(process.execPath, [script, JSON.stringify(order)], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
@@ -59,7 +42,7 @@ async function inGuest(
   timeoutSeconds: number,
   onResult: OnResult,
 ): Promise<void> {
-  const reader = new OutputReader(onResult);
+  const reader = new MarkedOutput(RESULT_MARK, onResult);
   const { status } = await runInVm({
     kernel: 'trixie',
     command: ['node', script, JSON.stringify(order)],
@@ -70,14 +53,6 @@ async function inGuest(
     onOutput: (chunk) => reader.read(chunk),
   });
   if (status !== 0) throw new Error(`${order.trial}: exit status ${status}`);
-}
-
-/** The commit, and whether what is measured or what measures differs from it. */
-function revision(): string {
-  const git = (...args: string[]): string =>
-    execFileSync('git', args, { encoding: 'latin1' }).trim();
-  const changed = git('status', '--porcelain', '--', 'lib', 'src-native', 'benchmarks/*.ts');
-  return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
 }
 
 /**
