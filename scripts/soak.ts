@@ -48,8 +48,8 @@ async function onHost(order: SoakOrder, onOutput: (chunk: Buffer) => void): Prom
 
 /** @returns the exit status */
 async function soak(settings: SoakSettings): Promise<number> {
-  const { connections, every, atOnce, json, svg } = settings;
-  const order: SoakOrder = { connections, every, atOnce, revision: revision() };
+  const { connections, minutes, every, atOnce, json, svg } = settings;
+  const order: SoakOrder = { connections, minutes, every, atOnce, revision: revision() };
   const samples: SoakSample[] = [];
   let facts: Partial<SoakResult> = {};
   const output = new MarkedOutput<SoakMessage>(SOAK_MARK, ({ sample, ...rest }) => {
@@ -87,7 +87,8 @@ async function soak(settings: SoakSettings): Promise<number> {
   }
   console.log(JSON.stringify(facts.tally, null, 1));
   for (const problem of problems) console.log(`LEFT BEHIND: ${problem}`);
-  if (problems.length === 0) console.log(`nothing is left of ${connections} connections`);
+  if (problems.length === 0)
+    console.log(`nothing is left of ${samples.at(-1)!.connections} connections`);
   return problems.length === 0 ? 0 : 1;
 }
 

@@ -22,6 +22,8 @@ import {
 
 export interface SoakOrder {
   readonly connections: number;
+  /** After these no further sample is begun; `null`: no limit. */
+  readonly minutes: number | null;
   readonly every: number;
   readonly atOnce: number;
   readonly revision: string;
@@ -78,7 +80,10 @@ const started = performance.now();
 const counts: Record<string, number> = {};
 let [secured, resumed, received] = [0, 0, 0];
 
-for (let from = 0; from < order.connections; from += order.every) {
+const timeIsUp = (): boolean =>
+  order.minutes !== null && performance.now() - started > order.minutes * 60_000;
+
+for (let from = 0; from < order.connections && !timeIsUp(); from += order.every) {
   const batch: SoakBatch = { from, count: order.every, atOnce: order.atOnce };
   const tally = (await ask(client, batch)) as BatchTally;
   for (const [kind, count] of Object.entries(tally.kinds)) {

@@ -8,6 +8,7 @@ export const help = `Makes connections of every kind and looks whether anything 
   npm run soak -- [options]
 
   --connections N    default 20000; rounded up to whole samples
+  --minutes M        no sample is begun later than this (default: no limit)
   --every N          connections between two samples (default a hundredth; whole cycles of ${CYCLE})
   --at-once N        connections at the same time (default 8)
   --kernel NAME      in a VM with this kernel; default: this host's kernel if it has TLS, else trixie
@@ -18,6 +19,8 @@ export const help = `Makes connections of every kind and looks whether anything 
 
 export interface SoakSettings {
   readonly connections: number;
+  /** `null`: no limit. */
+  readonly minutes: number | null;
   readonly every: number;
   readonly atOnce: number;
   readonly kernel: KernelName | undefined;
@@ -41,6 +44,7 @@ export function settingsOf(args: string[]): SoakSettings {
     args,
     options: {
       connections: { type: 'string', default: '20000' },
+      minutes: { type: 'string' },
       every: { type: 'string' },
       'at-once': { type: 'string', default: '8' },
       kernel: { type: 'string' },
@@ -50,12 +54,13 @@ export function settingsOf(args: string[]): SoakSettings {
       help: { type: 'boolean', default: false },
     },
   });
-  const { kernel, json, svg, help } = values;
+  const { kernel, json, svg, help, minutes } = values;
   if (kernel !== undefined && !isKernelName(kernel)) throw new Error(`--kernel: no '${kernel}'`);
   const wanted = count('connections', values.connections);
   const every = roundUp(count('every', values.every ?? String(Math.ceil(wanted / 100))), CYCLE);
   return {
     connections: roundUp(wanted, every),
+    minutes: minutes === undefined ? null : count('minutes', minutes),
     every,
     atOnce: count('at-once', values['at-once']),
     kernel,
