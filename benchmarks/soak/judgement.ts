@@ -20,7 +20,7 @@ const KiB = 1024;
 /** In bytes: as noise, and for each connection. */
 const allowances = {
   heap: { fixed: 256 * KiB, perConnection: 16 },
-  resident: { fixed: 8192 * KiB, perConnection: 64 },
+  resident: { fixed: 4096 * KiB, perConnection: 64 },
 } as const;
 
 export interface Slope {
