@@ -1,6 +1,5 @@
 /** Whether kernel TLS has become dearer than the committed figures say. */
-import type { DriverName } from './drivers/driver.js';
-import { isBaseline } from './drivers/driver.js';
+import { type DriverName, isKtls } from './drivers/driver.js';
 import { type Result, has, ratioOf } from './result.js';
 
 export interface Comparison {
@@ -30,7 +29,7 @@ export function compare(committed: Result, now: Result): Comparison[] {
   const comparisons = now.trials.flatMap((trial) => {
     const before = committed.trials.find(({ name }) => name === trial.name);
     return trial.figures
-      .filter(({ driver }) => !isBaseline(driver) && driver.includes('ktls'))
+      .filter(({ driver }) => isKtls(driver))
       .map(({ driver }) => {
         if (before === undefined || !has(before, driver)) {
           throw new Error(`${trial.name}, ${driver}: not among the committed figures`);

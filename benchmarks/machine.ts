@@ -1,6 +1,7 @@
 /** The facts beside the figures. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 
 /** `instructions`: a guest in which one nanosecond is one instruction. `clock`: this host's own time. */
@@ -42,15 +43,27 @@ export function machine(time: Time): Machine {
     tools: {
       nginx: versionOf('nginx', '-v'),
       h2load: versionOf('h2load', '--version'),
+      wrk: versionOf('wrk', '-v'),
       curl: versionOf('curl', '--version'),
       openssl: versionOf('openssl', 'version'),
+      undici: versionOfPackage('undici'),
     },
   };
 }
 
+/** A package that only benchmarks need may not be there, and then its trials fail. */
+function versionOfPackage(name: string): string {
+  try {
+    return (createRequire(import.meta.url)(`${name}/package.json`) as { version: string }).version;
+  } catch {
+    return 'none';
+  }
+}
+
 /** The first word of the answer that is a version. */
 function versionOf(program: string, option: string): string {
-  const script = '"$0" "$1" 2>&1';
+  // wrk calls it a failure.
+  const script = '"$0" "$1" 2>&1 || true';
   const text = execFileSync('sh', ['-c', script, program, option], { encoding: 'latin1' });
   return /\d+(?:\.\d+)+\w*/.exec(text)?.[0] ?? 'unknown';
 }

@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DriverName } from './drivers/driver.js';
 import { startNginx } from './drivers/nginx.js';
+import { startOpenssl } from './drivers/openssl.js';
+import type { RunningPeer } from './drivers/peer.js';
 import type { ServerSettings } from './subjects/server.js';
 import type { Scene } from './trials/trial.js';
 
@@ -20,7 +22,7 @@ function mayOpen(files: number): boolean {
 
 /** Starts `subjects/<name>.js`, which gets the settings as JSON in its first argument. */
 export function startNode(
-  name: 'server' | 'client' | 'echo' | 'idle',
+  name: 'server' | 'client' | 'undici' | 'echo' | 'idle' | 'connections',
   settings: object,
   { flags = [], manyFiles = false }: { flags?: readonly string[]; manyFiles?: boolean } = {},
 ): ChildProcess {
@@ -30,20 +32,18 @@ export function startNode(
   return spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 
-export interface RunningServer {
-  readonly process: ChildProcess;
-  readonly port: number;
-}
-
 /** Starts the server of a driver. @returns when it listens */
 export async function startServer(
   { tls, folder }: Scene,
   driver: DriverName,
   role: ServerSettings['role'] = 'http',
   options?: Parameters<typeof startNode>[2],
-): Promise<RunningServer> {
+): Promise<RunningPeer> {
   if (driver === 'nginx' || driver === 'nginx-ktls') {
     return startNginx({ tls, folder, kernelTls: driver === 'nginx-ktls' });
+  }
+  if (driver === 'openssl' || driver === 'openssl-ktls') {
+    return startOpenssl({ tls, folder, kernelTls: driver === 'openssl-ktls' });
   }
   const settings: ServerSettings = { driver, tls, folder, role };
   const child = startNode('server', settings, options);

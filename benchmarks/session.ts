@@ -3,6 +3,7 @@
  * fails or is interrupted takes nothing with it that was measured before.
  */
 import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import ktls from 'ktls';
 import { programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
@@ -14,7 +15,7 @@ import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
 import { trialNamed, trials } from './trials/table.js';
 
-const script = 'out/benchmarks/run.js';
+const script = fileURLToPath(new URL('./run.js', import.meta.url));
 
 /** Gets each driver's result as it comes. */
 type OnResult = (result: Result) => void;
@@ -95,7 +96,7 @@ export async function carryOut(
   known?: Result,
   onResult?: OnResult,
 ): Promise<{ result: Result | undefined; failed: number }> {
-  const env = await programsEnvironment(['h2load', 'nginx']);
+  const env = await programsEnvironment(['h2load', 'nginx', 'wrk']);
   let result = known;
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {

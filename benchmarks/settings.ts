@@ -5,7 +5,7 @@ import { type Trial, trials, trialsOf } from './trials/table.js';
 
 export const help = `Measures servers and clients with and without kernel TLS, each sample in a fresh process.
 
-  npm run bench -- [options]
+  npx ktls bench [options]        in a checkout: npm run bench -- [options]
 
   --quick            the most telling trials, one sample each
   --full             every size and 10,000 idle connections too

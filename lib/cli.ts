@@ -3,7 +3,8 @@
 import { UsageError } from './commands/usage.js';
 
 interface Command {
-  readonly help: string;
+  /** Absent: it answers `--help` itself. */
+  readonly help?: string;
   /** @returns the exit status */
   readonly run: (args: string[]) => Promise<number>;
 }
@@ -11,6 +12,7 @@ interface Command {
 const commands: Readonly<Record<string, [summary: string, load: () => Promise<Command>]>> = {
   doctor: ['is kernel TLS on, and why not', () => import('./commands/doctor.js')],
   counters: ['what the kernel and the network cards count', () => import('./commands/counters.js')],
+  bench: ['throughput and cost, beside node:https and nginx', () => import('./commands/bench.js')],
   serve: ['a directory over HTTPS', () => import('./commands/serve.js')],
   tune: ['commands that suit a network card', () => import('./commands/tune.js')],
 };
@@ -35,7 +37,7 @@ async function main([name, ...args]: string[]): Promise<number> {
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (entry === undefined) throw new UsageError(`no command '${name}'\n\n${usage()}`);
   const command = await entry[1]();
-  if (args.some(asksForHelp)) {
+  if (command.help !== undefined && args.some(asksForHelp)) {
     process.stdout.write(command.help);
     return 0;
   }

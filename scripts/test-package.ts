@@ -23,6 +23,9 @@ const contents = [
   /^prebuilds\/linux-(x64|arm64)\/ktls\.node$/,
   /^binding\.gyp$/,
   /^scripts\/install\.cjs$/,
+  /^out\/(benchmarks|vm)\/.+\.js$/,
+  /^out\/scripts\/bench\.js$/,
+  /^vm\/guest\//,
   /^(package\.json|README\.md|LICENSE)$/,
 ];
 
@@ -127,6 +130,10 @@ function checkOnHost(root: string): void {
   const result = JSON.parse(runInside(root, ['node', 'check.mjs'])) as Checked;
   expectAddon(result);
   say(`no compiler, no network: ${shipped} loads; this kernel: ${result.reason ?? 'has TLS'}`);
+  const bench = ['node', 'node_modules/ktls/dist/cli.js', 'bench', '--full', '--list'];
+  const trials = runInside(root, bench).trim().split('\n');
+  if (!trials.includes('memory-1kib')) throw new Error(`ktls bench: ${trials.join(' ')}`);
+  say(`ktls bench knows ${trials.length} trials`);
 }
 
 async function checkInVm(root: string): Promise<void> {

@@ -91,6 +91,7 @@ const programPackages = {
   nginx: 'nginx',
   postgres: 'postgresql',
   'redis-server': 'redis-server',
+  wrk: 'wrk',
 } as const;
 
 export type PackagedProgram = keyof typeof programPackages;

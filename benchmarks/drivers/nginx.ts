@@ -1,22 +1,12 @@
 /** nginx with one process, its TLS in user space or with OpenSSL's kernel TLS. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { accepts, freePort } from '../ports.js';
-import type { TlsSettings } from './driver.js';
-
-interface NginxSettings {
-  readonly tls: TlsSettings;
-  readonly kernelTls: boolean;
-  /** Holds the content, and gets the configuration. */
-  readonly folder: string;
-}
+import { freePort } from '../ports.js';
+import { type PeerSettings, type RunningPeer, listening } from './peer.js';
 
 /** @returns the process, which listens */
-export async function startNginx(
-  settings: NginxSettings,
-): Promise<{ process: ChildProcess; port: number }> {
+export async function startNginx(settings: PeerSettings): Promise<RunningPeer> {
   const port = await freePort();
   const home = join(settings.folder, 'nginx');
   mkdirSync(home, { recursive: true });
@@ -24,15 +14,10 @@ export async function startNginx(
   writeFileSync(join(home, 'cert.pem'), settings.tls.cert);
   writeFileSync(join(home, 'nginx.conf'), configuration(settings, home, port));
   const args = ['-p', home, '-c', 'nginx.conf', '-e', 'error.log'];
-  const child = spawn('nginx', args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  for (let tries = 0; !(await accepts(port)); tries++) {
-    if (child.exitCode !== null || tries === 1000) throw new Error('nginx does not listen');
-    await sleep(10);
-  }
-  return { process: child, port };
+  return listening(spawn('nginx', args, { stdio: ['ignore', 'ignore', 'inherit'] }), port);
 }
 
-function configuration({ tls, kernelTls, folder }: NginxSettings, home: string, port: number) {
+function configuration({ tls, kernelTls, folder }: PeerSettings, home: string, port: number) {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const cipher =
     tls.version === 'TLSv1.3'

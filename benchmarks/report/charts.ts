@@ -15,6 +15,10 @@ const colours: Readonly<Record<DriverName, string>> = {
   'ktls-fallback': '#CC79A7',
   nginx: '#56B4E9',
   'nginx-ktls': '#009E73',
+  openssl: '#F0E442',
+  'openssl-ktls': '#000000',
+  undici: '#0072B2',
+  'undici-ktls': '#D55E00',
 };
 
 const names = Object.keys(drivers) as DriverName[];

@@ -1,5 +1,5 @@
 /** The tables of the README and of docs/performance.md, in Markdown. */
-import { type DriverName, drivers, isBaseline } from '../drivers/driver.js';
+import { type DriverName, drivers, isBaseline, isKtls } from '../drivers/driver.js';
 import { type Figures, type TrialResult, medianOf, ratioOf } from '../result.js';
 import type { Metric } from '../trials/trial.js';
 
@@ -39,13 +39,9 @@ export const valueOf = ({ metric }: TrialResult, figures: Figures): number =>
 const find = ({ figures }: TrialResult, of: (name: DriverName) => boolean): Figures | undefined =>
   figures.find(({ driver }) => of(driver));
 
-/** The kernel TLS driver that a user would take for the work. */
-function chosen(trial: TrialResult): Figures | undefined {
-  const order: readonly DriverName[] = ['ktls-sendfile', 'ktls', 'ktls.connect', 'ktls-fallback'];
-  return order
-    .map((name) => find(trial, (driver) => driver === name))
-    .find((figures) => figures !== undefined);
-}
+/** The driver of ours that a user would take for the work. */
+const chosen = (trial: TrialResult): Figures | undefined =>
+  find(trial, (driver) => driver === 'ktls-sendfile') ?? find(trial, isKtls);
 
 /** One line for each trial that has both sides. */
 export function summary(trials: readonly TrialResult[]): string {
@@ -74,6 +70,12 @@ export function details(trial: TrialResult): string {
       drivers[driver].title,
       ...(trial.metric === 'cpu' ? [] : [number(valueOf(trial, figures))]),
       ratio(ratioOf(trial, driver)),
+      ...(trial.metric === 'delay'
+        ? [
+            median((sample) => sample.delay!.idle / 1000),
+            median((sample) => sample.delay!.max / 1000),
+          ]
+        : []),
       ...(trial.metric === 'memory'
         ? [
             median((sample) => sample.memory!.resident / 1024),
@@ -100,6 +102,7 @@ export function details(trial: TrialResult): string {
     '',
     ...(trial.metric === 'cpu' ? [] : [unitOf(trial)]),
     '÷ node:tls',
+    ...(trial.metric === 'delay' ? ['idle p99, ms', 'max, ms'] : []),
     ...(trial.metric === 'memory' ? ['RSS, KiB', 'kernel, KiB'] : []),
     `CPU µs per ${per}`,
     'user',
@@ -118,7 +121,7 @@ export function details(trial: TrialResult): string {
 export function losses(trials: readonly TrialResult[]): string {
   const lines = trials.flatMap((trial) =>
     trial.figures
-      .filter(({ driver }) => driver.startsWith('ktls') && ratioOf(trial, driver) > 1)
+      .filter(({ driver }) => isKtls(driver) && ratioOf(trial, driver) > 1)
       .map(({ driver }) => [trial.title, drivers[driver].title, ratio(ratioOf(trial, driver))]),
   );
   if (lines.length === 0) return 'Nowhere, in these trials.';

@@ -21,7 +21,7 @@ export interface ServerSettings {
   readonly tls: TlsSettings;
   readonly folder: string;
   /** `idle`: connections are never closed for being idle. */
-  readonly role: 'http' | 'echo' | 'idle';
+  readonly role: 'http' | 'http2' | 'echo' | 'idle';
 }
 
 const { driver: name, tls, folder, role } = JSON.parse(process.argv[2]!) as ServerSettings;
@@ -59,6 +59,9 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 
 function listening(): Server {
   if (role === 'echo') return driver.echo(tls);
+  if (role === 'http2') {
+    return driver.listenHttp2((request, response) => response.end(body(request.url)), tls);
+  }
   const server = driver.listen(answer, tls);
   if (role === 'idle') server.keepAliveTimeout = 0;
   return server;
@@ -73,7 +76,10 @@ const delay = monitorEventLoopDelay({ resolution: 1 });
 
 const answers: Readonly<Record<string, () => unknown>> = {
   /** Starts to watch the event loop. */
-  watch: () => delay.enable(),
+  watch: () => {
+    delay.reset();
+    delay.enable();
+  },
   /** What has been seen of it, in microseconds. */
   delay: () => {
     delay.disable();

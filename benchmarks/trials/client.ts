@@ -3,18 +3,19 @@ import type { DriverName } from '../drivers/driver.js';
 import { costOf, usageOf } from '../measure.js';
 import { ask, message, startNode, startServer, stop } from '../processes.js';
 import type { ClientSettings } from '../subjects/client.js';
+import type { UndiciSettings } from '../subjects/undici.js';
 import { MiB, type Sample, type Scene } from './trial.js';
 
 export function clientDownload(length: number, warmUps: number, downloads: number) {
   return async (scene: Scene, driver: DriverName): Promise<Sample> => {
     const server = await startServer(scene, 'https');
-    const settings: ClientSettings = {
-      driver: driver as ClientSettings['driver'],
+    const settings = {
+      driver,
       port: server.port,
       path: `/memory/${length}`,
       length,
-    };
-    const client = startNode('client', settings);
+    } as ClientSettings | UndiciSettings;
+    const client = startNode(driver.startsWith('undici') ? 'undici' : 'client', settings);
     try {
       await message(client);
       for (let i = 0; i < warmUps; i++) await ask(client, 'go');

@@ -11,6 +11,7 @@ export type { Trial } from './trial.js';
 const node: readonly DriverName[] = ['http', 'https', 'ktls'];
 const secure: readonly DriverName[] = ['https', 'ktls'];
 const files: readonly DriverName[] = [...node, 'ktls-sendfile', 'nginx', 'nginx-ktls'];
+const closing: readonly DriverName[] = ['openssl', 'openssl-ktls'];
 
 type Set = Trial['set'];
 type Given = Omit<Trial, 'measures' | 'metric' | 'kernelTls'> & Partial<Trial>;
@@ -19,7 +20,7 @@ const trial = (given: Given): Trial => {
   return { measures: 'server', metric: 'cpu', kernelTls: true, ...given };
 };
 
-/** @param counts requests to warm up with, then to measure */
+/** @param counts requests of each load to warm up with, then to measure */
 function memory(set: Set, name: string, bytes: number, counts: [number, number], clients: number) {
   const path = `/memory/${bytes}`;
   return trial({
@@ -29,13 +30,13 @@ function memory(set: Set, name: string, bytes: number, counts: [number, number],
     set,
     drivers: node,
     sample: underLoad({
-      warmUp: (target) => loads.requests(target, path, counts[0], clients),
+      warmUp: (target) => loads.warmUp(target, path, counts[0], clients),
       load: (target) => loads.requests(target, path, counts[1], clients),
     }),
   });
 }
 
-/** @param count downloads to measure, and at first to warm up with, in a smaller file if it is large */
+/** @param count downloads to measure, and of each load to warm up with, in a smaller file if it is large */
 function file(set: Set, name: string, bytes: number, count: number) {
   const small = Math.min(bytes, 32 * MiB);
   return trial({
@@ -43,11 +44,13 @@ function file(set: Set, name: string, bytes: number, count: number) {
     title: `${name} file`,
     unit: bytes < MiB ? 'request' : 'MiB',
     set,
-    drivers: files,
+    // A connection for each small file would be what is measured.
+    drivers: bytes < MiB ? files : [...files, ...closing],
     sample: underLoad({
-      warmUp: (target, { file }) => {
+      warmUp: async (target, { file }) => {
         file(small);
-        return loads.requests(target, `/file/${small}`, Math.min(3 * count, 3000), 1);
+        if (target.closes) return;
+        await loads.warmUp(target, `/file/${small}`, Math.min(count, 1000), 1);
       },
       load: (target, { file }) => {
         file(bytes);
@@ -68,8 +71,8 @@ function connections(name: string, kind: 'full' | 'resumed', title: string, give
     set: 'standard',
     drivers: secure,
     sample: underLoad({
-      warmUp: (target) => loads.connections(target, kind, 5),
-      load: (target) => loads.connections(target, kind, 2),
+      warmUp: (target) => loads.connections(target, kind, 1000),
+      load: (target) => loads.connections(target, kind, 300),
     }),
     ...given,
   });
@@ -87,15 +90,21 @@ function idleConnections(set: Set, count: number) {
   });
 }
 
+function client(set: Set, name: string, title: string, drivers: readonly DriverName[]) {
+  const sample = clientDownload(64 * MiB, 2, 3);
+  return trial({ name, title, measures: 'client', unit: 'MiB', set, drivers, sample });
+}
+
+const mixed = [KiB, 16 * KiB, 64 * KiB].map((bytes) => `/memory/${bytes}`);
 const fallback = { drivers: ['https', 'ktls-fallback'], kernelTls: false } as const;
-const keepAlive = memory('quick', '1 KiB', KiB, [20_000, 10_000], 4);
+const keepAlive = memory('quick', '1 KiB', KiB, [7000, 10_000], 4);
 
 export const trials: readonly Trial[] = [
   keepAlive,
-  memory('full', '16 KiB', 16 * KiB, [10_000, 5000], 4),
-  memory('quick', '64 KiB', 64 * KiB, [8000, 3000], 4),
-  memory('standard', '1 MiB', MiB, [400, 200], 2),
-  memory('full', '64 MiB', 64 * MiB, [3, 3], 1),
+  memory('full', '16 KiB', 16 * KiB, [4000, 5000], 4),
+  memory('quick', '64 KiB', 64 * KiB, [3000, 3000], 4),
+  memory('standard', '1 MiB', MiB, [150, 200], 2),
+  memory('full', '64 MiB', 64 * MiB, [1, 3], 1),
   file('full', '16 KiB', 16 * KiB, 3000),
   file('standard', '100 KiB', 100 * KiB, 1000),
   file('full', '1 MiB', MiB, 200),
@@ -124,6 +133,20 @@ export const trials: readonly Trial[] = [
       load: (target) => loads.echo(target, [64 * MiB]),
     }),
   }),
+  trial({
+    name: 'http2',
+    title: 'HTTP/2, 1 KiB, 16 KiB and 64 KiB in turn',
+    unit: 'request',
+    set: 'standard',
+    drivers: node,
+    sample: underLoad({
+      role: 'http2',
+      warmUp: async (target) => {
+        for (let i = 0; i < 3; i++) await loads.streams(target, mixed, 2000, 4);
+      },
+      load: (target) => loads.streams(target, mixed, 2000, 4),
+    }),
+  }),
   connections('connections-full', 'full', 'New connections, full handshake', {}),
   connections('connections-resumed', 'resumed', 'New connections, resumed', {}),
   idleConnections('standard', 1000),
@@ -141,18 +164,11 @@ export const trials: readonly Trial[] = [
         file(32 * MiB);
         return loads.requests(target, `/file/${32 * MiB}`, 4, 2);
       },
-      load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 3),
+      load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 4),
     }),
   }),
-  trial({
-    name: 'client-64mib',
-    title: 'Client: 64 MiB downloaded',
-    measures: 'client',
-    unit: 'MiB',
-    set: 'quick',
-    drivers: ['tls.connect', 'ktls.connect'],
-    sample: clientDownload(64 * MiB, 2, 3),
-  }),
+  client('quick', 'client-64mib', 'Client: 64 MiB downloaded', ['tls.connect', 'ktls.connect']),
+  client('standard', 'undici-64mib', 'undici: 64 MiB downloaded', ['undici', 'undici-ktls']),
   {
     ...keepAlive,
     ...fallback,

@@ -33,7 +33,13 @@ export interface Sample {
   /** Of one idle connection. The kernel's part is that of both of its ends. */
   readonly memory?: { readonly resident: number; readonly kernel: number };
   /** How late the measured process's event loop came to its timers. */
-  readonly delay?: { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly delay?: {
+    readonly p50: number;
+    readonly p99: number;
+    readonly max: number;
+    /** The p99 before the load. */
+    readonly idle: number;
+  };
 }
 
 export interface Trial {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import type * as tls from 'node:tls';
-import { expect, it, vi } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { expectNothingInClear, newMarker } from '../support/clear.js';
 import {
   type AnySocket,
@@ -16,7 +16,7 @@ import {
 } from '../support/connection.js';
 import { type Errno, type FaultyCall, fault, withFaults } from '../support/faults.js';
 import { describeKernel } from '../support/kernel.js';
-import { type Ended, startScript, scriptTimeout } from '../support/script.js';
+import { type Running, clean, scriptTimeout, startScript } from '../support/script.js';
 import { type Role, type Version, roles, versions } from '../support/scripted.js';
 import { handshakeRecords } from '../support/steps.js';
 import { type Wire, recordTypes, tap } from '../support/wire.js';
@@ -60,9 +60,9 @@ describeKernel('what is written before the keys are there goes encrypted', () =>
   }
 });
 
-/** Our side of a connection, in a process in which one system call fails. */
+/** Our side of connections, in a process in which one system call of each fails. */
 const faulty = `
-  const { role, port, version, mode, fault, marker } = given;
+  const { role, version } = given;
   const limits = { minVersion: version, maxVersion: version };
   // Whatever the kernel is asked once a process has been asked after this.
   const first = await pair(limits);
@@ -72,40 +72,47 @@ const faulty = `
   const inUse = () => Object.entries(ktls.stats())
     .filter(([name]) => name.startsWith('TlsCurr'))
     .reduce((sum, [, count]) => sum + count, sockets());
-  const before = inUse();
-  const events = [];
-  let received = '', offload;
-  const watch = (socket) => {
-    socket.on('error', (error) => events.push('error ' + error.code));
-    socket.on('data', (data) => {
-      received += data;
-      if (received.includes(marker)) socket.end();
-    });
-  };
-  process.env.KTLS_FAULT = fault;
-  if (role === 'client') {
-    const socket = connect(port, { ...limits, mode });
-    watch(socket);
-    socket.write(marker);
-    socket.on('secureConnect', () => { events.push('secured'); offload = socket.offload; });
-    await new Promise((resolve) => socket.on('close', resolve));
-  } else {
-    const listener = server({ ...limits, mode });
-    listener.on('tlsClientError', (error) => events.push('tlsClientError ' + error.code));
-    listener.on('secureConnection', (socket) => {
-      events.push('secured');
-      offload = socket.offload;
+  let number = 0;
+  async function suffer({ port, mode, fault, marker }) {
+    const before = inUse();
+    const events = [];
+    let received = '', offload;
+    const watch = (socket) => {
+      socket.on('error', (error) => events.push('error ' + error.code));
+      socket.on('data', (data) => {
+        received += data;
+        if (received.includes(marker)) socket.end();
+      });
+    };
+    // The number makes it another fault than the last one, which has been.
+    process.env.KTLS_FAULT = fault + ' ' + number++;
+    if (role === 'client') {
+      const socket = connect(port, { ...limits, mode });
       watch(socket);
       socket.write(marker);
-    });
-    say('port', await listening(listener));
-    await once(listener, 'connection');
-    listener.close();
-    await once(listener, 'close');
+      socket.on('secureConnect', () => { events.push('secured'); offload = socket.offload; });
+      await new Promise((resolve) => socket.on('close', resolve));
+    } else {
+      const listener = server({ ...limits, mode });
+      listener.on('tlsClientError', (error) => events.push('tlsClientError ' + error.code));
+      listener.on('secureConnection', (socket) => {
+        events.push('secured');
+        offload = socket.offload;
+        watch(socket);
+        socket.write(marker);
+      });
+      say('port', await listening(listener));
+      await once(listener, 'connection');
+      listener.close();
+      await once(listener, 'close');
+    }
+    // A leak is a process that is killed in the end.
+    while (inUse() > before) await delay(20);
+    return { events, received, offload };
   }
-  // A leak is a process that is killed in the end.
-  while (inUse() > before) await delay(20);
-  say('report', JSON.stringify({ events, received, offload }));
+  for await (const line of readline.createInterface(process.stdin)) {
+    say('report', JSON.stringify(await suffer(JSON.parse(line))));
+  }
 `;
 
 interface Report {
@@ -115,56 +122,58 @@ interface Report {
 }
 
 interface Faulted extends Report {
-  ended: Ended;
   wire: Wire;
   /** What the peer, which is node:tls, got. */
   peerReceived: string;
 }
 
 interface Fault {
-  role: Role;
-  version: Version;
   mode: 'prefer' | 'require';
   call: FaultyCall;
   errno: Errno;
-  nth?: number;
-  marker: string;
 }
 
-async function withFault({ call, errno, nth, ...rest }: Fault): Promise<Faulted> {
-  const { role, version, marker } = rest;
+/** The process on our side. */
+interface Victim {
+  role: Role;
+  version: Version;
+  script: Running;
+}
+
+async function withFault(
+  { role, version, script }: Victim,
+  { mode, call, errno }: Fault,
+  marker: string,
+): Promise<Faulted> {
   const limits = { minVersion: version, maxVersion: version };
   let peerReceived = '';
   const watch = (socket: AnySocket): void => {
     socket.on('error', () => undefined);
     socket.on('data', (data: Buffer) => (peerReceived += data.toString()));
   };
-  const options = { env: withFaults(), given: { ...rest, fault: fault(call, errno, nth) } };
+  const told = { mode, fault: fault(call, errno), marker };
 
   const { listener, port } = await listen('node', limits);
   let wire: Wire;
-  let script;
   if (role === 'client') {
     listener.on('secureConnection', (socket: tls.TLSSocket) => {
       watch(socket);
       socket.write(marker);
     });
     wire = await tap(port);
-    script = startScript(faulty, { ...options, given: { ...options.given, port: wire.port } });
+    script.tell(JSON.stringify({ ...told, port: wire.port }));
   } else {
-    script = startScript(faulty, options);
+    script.tell(JSON.stringify(told));
     wire = await tap(Number(await script.said('port')));
     const socket = connectTo(wire.port, 'node', limits);
     watch(socket);
     socket.write(marker);
   }
-  const ended = await script.ended;
+  const report = JSON.parse(await script.said('report')) as Report;
   await wire.close();
   listener.close();
   await once(listener, 'close');
-  const report = /^report (.*)$/m.exec(ended.stdout)?.[1];
-  if (report === undefined) throw new Error(`no report: ${JSON.stringify(ended)}`);
-  return { ...(JSON.parse(report) as Report), ended, wire, peerReceived };
+  return { ...report, wire, peerReceived };
 }
 
 /** An alert is shorter than this, whatever the cipher. */
@@ -194,20 +203,19 @@ function lastRecordAt(bytes: Buffer): number {
 }
 
 /** Fails before anything of the application has moved, in either direction. */
-async function expectDeath(fault: Omit<Fault, 'marker'>, code: string): Promise<void> {
+async function expectDeath(victim: Victim, fault: Fault, code: string): Promise<void> {
+  const { role, version } = victim;
   const marker = newMarker();
-  const { events, received, peerReceived, ended, wire } = await withFault({ ...fault, marker });
-  expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
-  expect(events).toEqual([`${fault.role === 'server' ? 'tlsClientError' : 'error'} ${code}`]);
+  const { events, received, peerReceived, wire } = await withFault(victim, fault, marker);
+  expect(events).toEqual([`${role === 'server' ? 'tlsClientError' : 'error'} ${code}`]);
   expect(received + peerReceived).toBe('');
   expectNothingInClear(wire, marker);
-  await expectOnlyHandshake(fault.role, fault.version, wire);
+  await expectOnlyHandshake(role, version, wire);
 }
 
-async function expectUserSpace(fault: Omit<Fault, 'marker'>, reason: string): Promise<void> {
+async function expectUserSpace(victim: Victim, fault: Fault, reason: string): Promise<void> {
   const marker = newMarker();
-  const report = await withFault({ ...fault, marker });
-  expect(report.ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+  const report = await withFault(victim, fault, marker);
   expect(report).toMatchObject({
     events: ['secured'],
     received: marker,
@@ -226,34 +234,44 @@ const refusals = [
 for (const version of versions) {
   for (const role of roles) {
     describeKernel(`a ${role} of ${version}`, () => {
+      let victim: Victim;
+      beforeAll(() => {
+        const given = { role, version };
+        victim = { role, version, script: startScript(faulty, { env: withFaults(), given }) };
+      });
+
       it('dies without a word if the kernel takes the sending key but not the other', async () => {
-        const fault = { role, version, mode: 'prefer', call: 'rx', errno: 'EBUSY' } as const;
-        await expectDeath(fault, 'ERR_KTLS_INSTALL');
+        const fault = { mode: 'prefer', call: 'rx', errno: 'EBUSY' } as const;
+        await expectDeath(victim, fault, 'ERR_KTLS_INSTALL');
       });
 
       for (const { call, errno, option, reason } of refusals) {
         it(`carries on in user space if ${option} fails after a good probe`, async () => {
-          await expectUserSpace({ role, version, mode: 'prefer', call, errno }, reason);
+          await expectUserSpace(victim, { mode: 'prefer', call, errno }, reason);
         });
 
         it(`that must be offloaded dies if ${option} fails after a good probe`, async () => {
-          await expectDeath({ role, version, mode: 'require', call, errno }, reason);
+          await expectDeath(victim, { mode: 'require', call, errno }, reason);
         });
       }
 
       for (const call of ['send', 'recv'] as const) {
         it(`dies of a ${call} that fails in the handshake`, async () => {
-          await expectDeath({ role, version, mode: 'prefer', call, errno: 'ENOBUFS' }, 'ENOBUFS');
+          await expectDeath(victim, { mode: 'prefer', call, errno: 'ENOBUFS' }, 'ENOBUFS');
         });
 
         it(`does not mind a ${call} that is interrupted`, async () => {
-          const fault = { role, version, mode: 'prefer', call, errno: 'EINTR' } as const;
           const marker = newMarker();
-          const report = await withFault({ ...fault, marker });
+          const fault = { mode: 'prefer', call, errno: 'EINTR' } as const;
+          const report = await withFault(victim, fault, marker);
           expect(report).toMatchObject({ received: marker, peerReceived: marker });
           expectNothingInClear(report.wire, marker);
         });
       }
+
+      it('is left with nothing, and nothing to say', async () => {
+        expect(await victim.script.finish()).toMatchObject(clean);
+      });
     });
   }
 }

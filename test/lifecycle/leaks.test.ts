@@ -1,7 +1,7 @@
 /** Nothing is left of a connection that is over. */
-import { expect, it, vi } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript, scriptTimeout } from '../support/script.js';
+import { type Running, clean, scriptTimeout, startScript } from '../support/script.js';
 import { times } from '../support/stress.js';
 
 vi.setConfig(scriptTimeout);
@@ -19,43 +19,59 @@ const endings = {
   'the server reset': 'accepted.resetAndDestroy();',
 };
 
+const counting = `
+  const { count } = given;
+  const listener = server();
+  const port = await listening(listener);
+  const inKernel = () => Object.entries(ktls.stats())
+    .filter(([name]) => name.startsWith('TlsCurr'))
+    .reduce((sum, [, count]) => sum + count, 0);
+  const resources = () => process.getActiveResourcesInfo().sort().join(' ');
+  const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
+  const one = async (end) => {
+    const secured = once(listener, 'secureConnection');
+    const client = connect(port);
+    client.on('error', () => undefined);
+    client.write('x');
+    const [accepted] = await secured;
+    accepted.on('error', () => undefined);
+    await once(accepted, 'data');
+    accepted.resume();
+    client.resume();
+    const over = Promise.all([closed(client), closed(accepted)]);
+    end(client, accepted);
+    await over;
+  };
+  for await (const line of readline.createInterface(process.stdin)) {
+    const end = new Function('client', 'accepted', line);
+    await one(end);
+    const before = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+    for (let i = 0; i < count; i++) await one(end);
+    const same = () => sockets() <= before.fds && inKernel() <= before.inKernel &&
+      resources() === before.resources;
+    for (let i = 0; i < 100 && !same(); i++) await delay(20);
+    const after = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+    const connections = await new Promise((resolve) =>
+      listener.getConnections((error, count) => resolve(count)));
+    say('left', same() ? 'the same' : JSON.stringify({ before, after }), connections);
+  }
+  listener.close();
+`;
+
 describeKernel(`${COUNT} connections leave no fd, handle or kernel state behind`, () => {
+  let script: Running;
+  beforeAll(() => {
+    script = startScript(counting, { given: { count: COUNT } });
+  });
+
   for (const [ending, end] of Object.entries(endings)) {
     it(`that ${ending}`, async () => {
-      const ended = await runScript(`
-        const listener = server();
-        const port = await listening(listener);
-        const inKernel = () => Object.entries(ktls.stats())
-          .filter(([name]) => name.startsWith('TlsCurr'))
-          .reduce((sum, [, count]) => sum + count, 0);
-        const resources = () => process.getActiveResourcesInfo().sort().join(' ');
-        const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
-        const one = async () => {
-          const secured = once(listener, 'secureConnection');
-          const client = connect(port);
-          client.on('error', () => undefined);
-          client.write('x');
-          const [accepted] = await secured;
-          accepted.on('error', () => undefined);
-          await once(accepted, 'data');
-          accepted.resume();
-          client.resume();
-          const over = Promise.all([closed(client), closed(accepted)]);
-          ${end}
-          await over;
-        };
-        await one();
-        const before = { fds: sockets(), resources: resources(), inKernel: inKernel() };
-        for (let i = 0; i < ${COUNT}; i++) await one();
-        const same = () => sockets() <= before.fds && inKernel() <= before.inKernel &&
-          resources() === before.resources;
-        for (let i = 0; i < 100 && !same(); i++) await delay(20);
-        const after = { fds: sockets(), resources: resources(), inKernel: inKernel() };
-        say(same() ? 'same' : JSON.stringify({ before, after }));
-        listener.getConnections((error, count) => say(count));
-        listener.close();
-      `);
-      expect(ended).toMatchObject({ ...clean, stdout: 'same\n0\n' });
+      script.tell(end);
+      expect(await script.said('left')).toBe('the same 0');
     });
   }
+
+  it('and a process that ends by itself', async () => {
+    expect(await script.finish()).toMatchObject(clean);
+  });
 });

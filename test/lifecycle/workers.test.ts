@@ -1,7 +1,7 @@
 /** Worker threads: each has its own loop, addon environment and end. */
-import { expect, it, vi } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { clean, runScript, scriptTimeout } from '../support/script.js';
+import { type Running, clean, runScript, scriptTimeout, startScript } from '../support/script.js';
 import { stages } from './stages.js';
 
 vi.setConfig(scriptTimeout);
@@ -57,37 +57,6 @@ describeKernel('worker threads', () => {
     expect(ended).toMatchObject({ ...clean, stdout: '0 x\n'.repeat(3) });
   });
 
-  for (const [stage, body] of Object.entries(stages)) {
-    it(`can be terminated ${stage}`, async () => {
-      const ended = await runScript(
-        `
-        const run = async () => {
-          const worker = startWorker(
-            'const reached = () => parentPort.postMessage("reached");' + given.body,
-          );
-          worker.on('error', (error) => say(error.stack));
-          await once(worker, 'message');
-          return worker.terminate();
-        };
-        // The first one's fds that stay are the process's (libuv's, V8's), not the connection's.
-        await run();
-        const before = sockets();
-        say(await run(), await run());
-        while (sockets() > before) await delay(10);
-        // The process is healthy.
-        const { listener, server: accepted, client } = await pair();
-        accepted.write('fine');
-        say((await once(client, 'data'))[0], client.offload.offloaded);
-        client.destroy();
-        accepted.destroy();
-        listener.close();
-        `,
-        { given: { body } },
-      );
-      expect(ended).toMatchObject({ ...clean, stdout: '1 1\nfine true\n' });
-    });
-  }
-
   it('can be terminated by the other side of a connection that they hold', async () => {
     const ended = await runScript(`
       const listener = server();
@@ -120,5 +89,49 @@ describeKernel('worker threads', () => {
       say(await once(worker, 'exit'));
     `);
     expect(ended).toMatchObject({ ...clean, stdout: '3\n' });
+  });
+});
+
+/** Has a worker reach a stage, again and again. */
+const terminator = `
+  const run = async (body) => {
+    const worker = startWorker('const reached = () => parentPort.postMessage("reached");' + body);
+    worker.on('error', (error) => say(error.stack));
+    await once(worker, 'message');
+    return worker.terminate();
+  };
+  // The first one's fds that stay are the process's (libuv's, V8's), not the connection's.
+  await run('reached(); setInterval(() => undefined, 1000);');
+  for await (const line of readline.createInterface(process.stdin)) {
+    const { body } = JSON.parse(line);
+    const before = sockets();
+    const codes = [await run(body), await run(body)];
+    while (sockets() > before) await delay(10);
+    // The process is healthy.
+    const { listener, server: accepted, client } = await pair();
+    accepted.write('fine');
+    say('left', ...codes, (await once(client, 'data'))[0], client.offload.offloaded);
+    client.destroy();
+    accepted.destroy();
+    listener.close();
+    await once(listener, 'close');
+  }
+`;
+
+describeKernel('worker threads can be terminated', () => {
+  let script: Running;
+  beforeAll(() => {
+    script = startScript(terminator);
+  });
+
+  for (const [stage, body] of Object.entries(stages)) {
+    it(stage, async () => {
+      script.tell(JSON.stringify({ body }));
+      expect(await script.said('left')).toBe('1 1 fine true');
+    });
+  }
+
+  it('and leave a process that ends by itself', async () => {
+    expect(await script.finish()).toMatchObject(clean);
   });
 });

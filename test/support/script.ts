@@ -16,6 +16,7 @@ import ktls from ${JSON.stringify(pathToFileURL(join(root, 'dist/index.js')).hre
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
+import readline from 'node:readline';
 import os from 'node:os';
 import tls from 'node:tls';
 import { Worker, parentPort, workerData } from 'node:worker_threads';
@@ -71,6 +72,10 @@ export interface Running {
   readonly process: ChildProcess;
   /** The next line of standard output that begins with `word`, the word cut off. */
   said(word: string): Promise<string>;
+  /** Writes a line to its standard input. */
+  tell(line: string): void;
+  /** Ends its standard input. */
+  finish(): Promise<Ended>;
   readonly ended: Promise<Ended>;
 }
 
@@ -98,11 +103,13 @@ export function startScript(body: string, options: ScriptOptions = {}): Running 
         KTLS_TEST_GIVEN: JSON.stringify({ ...given, prelude: beginning }),
         ...env,
       },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       timeout: DEADLINE,
       killSignal: 'SIGKILL',
     },
   );
+  // One that has ended is noticed by what it said.
+  child.stdin.on('error', () => undefined);
   const output = { stdout: '', stderr: '' };
   const waiters = new Set<() => void>();
   const notify = (): void => waiters.forEach((waiter) => waiter());
@@ -121,6 +128,11 @@ export function startScript(body: string, options: ScriptOptions = {}): Running 
   return {
     process: child,
     ended,
+    tell: (line) => void child.stdin.write(`${line}\n`),
+    finish: () => {
+      child.stdin.end();
+      return ended;
+    },
     async said(word) {
       for (;;) {
         const start = output.stdout.indexOf('\n', read);
