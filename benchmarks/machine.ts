@@ -7,7 +7,8 @@ import { cpus, release, totalmem } from 'node:os';
 /** `instructions`: a guest in which one nanosecond is one instruction. `clock`: this host's own time. */
 export type Time = 'instructions' | 'clock';
 
-export interface Machine {
+/** Of the machine itself. */
+export interface Host {
   readonly kernel: string;
   readonly cpu: string;
   readonly cpus: number;
@@ -15,12 +16,15 @@ export interface Machine {
   readonly memory: number;
   readonly node: string;
   readonly openssl: string;
+}
+
+export interface Machine extends Host {
   readonly time: Time;
   /** Of the other servers, and of the tools that make the load. */
   readonly tools: Readonly<Record<string, string>>;
 }
 
-export function machine(time: Time): Machine {
+export function host(): Host {
   const [model] = /^model name\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1')) ?? [];
   return {
     kernel: release(),
@@ -29,6 +33,12 @@ export function machine(time: Time): Machine {
     memory: totalmem(),
     node: process.version,
     openssl: process.versions.openssl,
+  };
+}
+
+export function machine(time: Time): Machine {
+  return {
+    ...host(),
     time,
     tools: {
       nginx: versionOf('nginx', '-v'),

@@ -68,7 +68,7 @@ export async function message(child: ChildProcess): Promise<unknown> {
 }
 
 /** Sends a message. @returns the answer */
-export async function ask(child: ChildProcess, question: string): Promise<unknown> {
+export async function ask(child: ChildProcess, question: string | object): Promise<unknown> {
   const answer = message(child);
   child.send(question);
   return answer;

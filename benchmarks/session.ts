@@ -2,16 +2,15 @@
  * Carries out orders where kernel TLS is: on this host, or each in a guest of its own, so that one that
  * fails or is interrupted takes nothing with it that was measured before.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import ktls from 'ktls';
 import { programsEnvironment } from '../vm/host-programs.js';
-import { packageRoot } from '../vm/package-root.js';
 import { runInVm } from '../vm/run.js';
+import { MarkedOutput } from './marked-output.js';
 import { type Order, RESULT_MARK } from './order.js';
 import { type Result, has, merged } from './result.js';
+import { revision } from './revision.js';
 import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
 import { trialNamed, trials } from './trials/table.js';
@@ -21,32 +20,13 @@ const script = fileURLToPath(new URL('./run.js', import.meta.url));
 /** Gets each driver's result as it comes. */
 type OnResult = (result: Result) => void;
 
-/** Tells results from what a process says otherwise. */
-class OutputReader {
-  #line = '';
-  readonly #onResult: OnResult;
-
-  constructor(onResult: OnResult) {
-    this.#onResult = onResult;
-  }
-
-  read(chunk: Buffer): void {
-    const lines = (this.#line + chunk.toString()).split('\n');
-    this.#line = lines.pop()!;
-    for (const line of lines) {
-      if (!line.startsWith(RESULT_MARK)) console.log(line);
-      else this.#onResult(JSON.parse(line.slice(RESULT_MARK.length)) as Result);
-    }
-  }
-}
-
 /** @throws Error if the order was not carried out */
 async function onHost(
   order: Order,
   env: Record<string, string>,
   onResult: OnResult,
 ): Promise<void> {
-  const reader = new OutputReader(onResult);
+  const reader = new MarkedOutput(RESULT_MARK, onResult);
   const child = spawn(process.execPath, [script, JSON.stringify(order)], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
@@ -63,7 +43,7 @@ async function inGuest(
   timeoutSeconds: number,
   onResult: OnResult,
 ): Promise<void> {
-  const reader = new OutputReader(onResult);
+  const reader = new MarkedOutput(RESULT_MARK, onResult);
   const { status } = await runInVm({
     kernel: 'trixie',
     command: ['node', script, JSON.stringify(order)],
@@ -74,22 +54,6 @@ async function inGuest(
     onOutput: (chunk) => reader.read(chunk),
   });
   if (status !== 0) throw new Error(`${order.trial}: exit status ${status}`);
-}
-
-/**
- * The commit, and whether what is measured or what measures differs from it; of an installed package its
- * version.
- */
-function revision(): string {
-  const root = packageRoot();
-  if (!existsSync(join(root, '.git'))) {
-    const text = readFileSync(join(root, 'package.json'), 'utf8');
-    return (JSON.parse(text) as { version: string }).version;
-  }
-  const git = (...args: string[]): string =>
-    execFileSync('git', ['-C', root, ...args], { encoding: 'latin1' }).trim();
-  const changed = git('status', '--porcelain', '--', 'lib', 'src-native', 'benchmarks/*.ts');
-  return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
 }
 
 /**

@@ -105,7 +105,14 @@ function claim(raw: Socket, { mode }: OffloadSettings): Claimed | KtlsError {
   const handle = node.plainTcpHandle(raw);
   if (handle === null) return new KtlsError('ERR_KTLS_NOT_TCP');
   const onReady: Claimed['onReady'] = { call: () => undefined };
-  const channel = new binding.Channel(handle.fd, (events) => onReady.call(events));
+  let channel: Channel;
+  try {
+    channel = new binding.Channel(handle.fd, (events) => onReady.call(events));
+  } catch (error) {
+    // No memory, or too many watches (epoll_ctl(2)): one connection's, and no reason to end a server.
+    const cause = error as Error;
+    return new KtlsError('ERR_KTLS_ULP', cause.message, cause);
+  }
   const ulp = channel.attachUlp();
   if (ulp < 0) {
     channel.close();

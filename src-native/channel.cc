@@ -50,6 +50,7 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::SendSequence>("sendSequence"),
                          InstanceMethod<&Channel::SetZeroCopy>("setZeroCopy"),
                          InstanceMethod<&Channel::BytesInTcp>("bytesInTcp"),
+                         InstanceMethod<&Channel::TcpState>("tcpState"),
                          InstanceMethod<&Channel::TakeError>("takeError"),
                          InstanceMethod<&Channel::TlsMode>("tlsMode"),
                      });
@@ -250,6 +251,10 @@ Napi::Value Channel::SetZeroCopy(const Napi::CallbackInfo& info) {
 
 Napi::Value Channel::BytesInTcp(const Napi::CallbackInfo& info) {
   return Result(info, closed() ? -EBADF : ktls::BytesInTcp(fd_));
+}
+
+Napi::Value Channel::TcpState(const Napi::CallbackInfo& info) {
+  return Result(info, closed() ? -EBADF : ktls::TcpState(fd_));
 }
 
 Napi::Value Channel::TakeError(const Napi::CallbackInfo& info) {

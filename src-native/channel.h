@@ -39,6 +39,7 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value SendSequence(const Napi::CallbackInfo& info);
   Napi::Value SetZeroCopy(const Napi::CallbackInfo& info);
   Napi::Value BytesInTcp(const Napi::CallbackInfo& info);
+  Napi::Value TcpState(const Napi::CallbackInfo& info);
   Napi::Value TakeError(const Napi::CallbackInfo& info);
   Napi::Value TlsMode(const Napi::CallbackInfo& info);
 

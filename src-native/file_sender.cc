@@ -83,6 +83,9 @@ Napi::Value FileSender::Send(const Napi::CallbackInfo& info) {
 Napi::Value FileSender::Close(const Napi::CallbackInfo& info) {
   // A chunk that is under way holds the descriptors until it is done.
   descriptors_.reset();
+  // The garbage collector does not look through this reference, and what it holds holds this
+  // object.
+  on_sent_.Reset();
   return info.Env().Undefined();
 }
 

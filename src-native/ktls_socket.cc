@@ -124,6 +124,15 @@ int64_t BytesInTcp(int fd) {
   }
 }
 
+int TcpState(int fd) {
+  // The first byte of struct tcp_info.
+  uint8_t state = 0;
+  socklen_t size = sizeof(state);
+  const int result =
+      Retry([&] { return getsockopt(fd, IPPROTO_TCP, uapi::kTcpInfo, &state, &size); });
+  return result < 0 ? result : state;
+}
+
 int TakeError(int fd) {
   int error = 0;
   socklen_t size = sizeof(error);

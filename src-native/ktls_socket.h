@@ -42,6 +42,9 @@ int SetZeroCopy(int fd, bool on);
 // its records make can compare, and hold FIN back until they are all TCP's.
 int64_t BytesInTcp(int fd);
 
+// TCP_ESTABLISHED and so on, of <netinet/tcp.h>.
+int TcpState(int fd);
+
 int TakeError(int fd);
 
 }  // namespace ktls

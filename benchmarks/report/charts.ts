@@ -1,7 +1,7 @@
 /** The charts of docs/performance.md, as SVG. */
-import * as echarts from 'echarts';
 import { type DriverName, drivers } from '../drivers/driver.js';
 import { type TrialResult, has, medianOf } from '../result.js';
+import { svg } from './svg.js';
 import { unitOf, valueOf } from './tables.js';
 
 /** Told apart by colour-blind eyes too (Okabe and Ito). */
@@ -45,15 +45,7 @@ export function chart(trial: TrialResult): string {
             };
           })
         : [{ name: 'p99', values: figures.map((each) => valueOf(trial, each)) }];
-  const image = echarts.init(null, null, {
-    renderer: 'svg',
-    ssr: true,
-    width: 720,
-    height: 90 + 34 * present.length,
-  });
-  image.setOption({
-    animation: false,
-    backgroundColor: '#ffffff',
+  return svg(720, 90 + 34 * present.length, {
     title: { text: trial.title, left: 8, top: 6, textStyle: { fontSize: 14 } },
     grid: { left: 150, right: 40, top: 40, bottom: 46 },
     xAxis: { type: 'value', name: unitOf(trial), nameLocation: 'middle', nameGap: 26 },
@@ -72,12 +64,4 @@ export function chart(trial: TrialResult): string {
       };
     }),
   });
-  const svg = image.renderToSVGString();
-  image.dispose();
-  return `${normalised(svg)}\n`;
-}
-
-/** Class names count up over the images of a process. */
-function normalised(svg: string): string {
-  return svg.replace(/zr\d+-/g, 'zr-');
 }

@@ -71,6 +71,8 @@ export interface Channel {
    * two answers rather than trust one: whoever connected has its SYN counted, and a FIN counts too.
    */
   bytesInTcp(): number;
+  /** `TCP_ESTABLISHED` (1) and so on, as `<netinet/tcp.h>` counts them: 7, `TCP_CLOSE`, behind a reset. */
+  tcpState(): number;
   /** Reads and clears `SO_ERROR`: `0`, or the negated errno that it held. */
   takeError(): number;
   /**

@@ -12,6 +12,9 @@ import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
 import { ContentType } from '../tls/constants.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
+const EPIPE = -constants.errno.EPIPE;
+/** `<netinet/tcp.h>` */
+const TCP_CLOSE = 7;
 const CLOSE_NOTIFY = buildAlert(AlertLevel.warning, AlertDescription.closeNotify);
 /** kTLS's worker empties its list some time after POLLOUT; the wait in between, in milliseconds. */
 const FIRST_WAIT = 1;
@@ -71,6 +74,12 @@ export class Closing {
     }
     if (everythingInTcp(this.#channel, this.#installed, this.#plaintext() + CLOSE_NOTIFY.length)) {
       this.#finish(null);
+      return;
+    }
+    // A reset: what TCP has not taken by now it never will. Its error may be gone: a send inside the kernel
+    // that fails takes it along, and later ones, that of close_notify too, seem to succeed.
+    if (this.#channel.tcpState() === TCP_CLOSE) {
+      this.#finish(errnoError(this.#channel.takeError() || EPIPE, 'sendmsg'));
       return;
     }
     this.#timer ??= setTimeout(() => {

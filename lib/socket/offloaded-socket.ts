@@ -296,7 +296,13 @@ export class OffloadedSocket extends TlsApi {
     const handle = node.handleOf(this);
     const binding = loadBinding();
     if (handle === null || binding instanceof Error || this.#handshake === null) return;
-    const channel = new binding.Channel(handle.fd, (events) => this.channelReady(events));
+    let channel: Channel;
+    try {
+      channel = new binding.Channel(handle.fd, (events) => this.channelReady(events));
+    } catch (error) {
+      this.destroy(error as Error);
+      return;
+    }
     this.#channel = channel;
     node.claimReading(handle);
     const ulp = channel.attachUlp();

@@ -7,7 +7,7 @@ import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { offload } from '../../lib/index.js';
+import { type OffloadedSocket, offload } from '../../lib/index.js';
 import { ContentType } from '../../lib/tls/constants.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import {
@@ -19,6 +19,7 @@ import {
 } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
 import { RecordPeer, closeNotify, data } from '../support/record-peer.js';
+import { Scratch } from '../support/scratch.js';
 import {
   type Role,
   type Scripted,
@@ -307,4 +308,28 @@ describeKernel('a half-open connection', () => {
     },
     { ...halfOpen, buffers: small },
   );
+
+  for (const version of versions) {
+    it(`is over when the peer has closed in the middle of a file (${version}, 10 times)`, async () => {
+      const scratch = new Scratch();
+      const file = scratch.write('file', Buffer.alloc(2 ** 20));
+      const limits = { minVersion: version, maxVersion: version };
+      for (let i = 0; i < 10; i++) {
+        await using pair = await connectPair({ serverOptions: limits, clientOptions: limits });
+        const { server, client } = pair;
+        const witness = new Witness(server);
+        const sent = (server as OffloadedSocket).sendFile(file);
+        sent.then(
+          () => server.end(),
+          () => undefined,
+        );
+        await once(client, 'data');
+        // First its FIN, since it has read all there is, and then a reset for whatever else comes.
+        client.destroy();
+        await witness.until('close');
+        expect(witness.error).not.toBeNull();
+      }
+      scratch.remove();
+    });
+  }
 });

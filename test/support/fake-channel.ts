@@ -9,7 +9,7 @@ export interface Arrival {
 
 type Faked = Pick<
   Channel,
-  'receive' | 'sendRecord' | 'sendSequence' | 'bytesInTcp' | 'takeError' | 'close'
+  'receive' | 'sendRecord' | 'sendSequence' | 'bytesInTcp' | 'tcpState' | 'takeError' | 'close'
 >;
 
 export class FakeChannel implements Faked {
@@ -20,6 +20,9 @@ export class FakeChannel implements Faked {
   idle: number;
   sequence: bigint | number = 0n;
   inTcp = 0;
+  /** TCP_ESTABLISHED. */
+  state = 1;
+  error = 0;
   receives = 0;
 
   constructor(idle: number) {
@@ -48,8 +51,14 @@ export class FakeChannel implements Faked {
     return this.inTcp;
   }
 
+  tcpState(): number {
+    return this.state;
+  }
+
   takeError(): number {
-    return 0;
+    const { error } = this;
+    this.error = 0;
+    return error;
   }
 
   close(): void {

@@ -6,7 +6,10 @@ import { constants, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export type FaultyCall = 'ulp' | 'tx' | 'rx' | 'send' | 'recv';
+/** As `faults/faults.c` explains them. */
+export type FaultyCall =
+  | ('ulp' | 'tx' | 'rx' | 'send' | 'recv' | 'watch')
+  | ('sendmsg' | 'recvmsg' | 'sendfile' | 'write');
 export type Errno = keyof typeof constants.errno;
 
 /** The value of `KTLS_FAULT`: the nth such call from now on fails. */

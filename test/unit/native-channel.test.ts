@@ -10,6 +10,7 @@ import { Link, fdOf, native, runAlone, tcpPair } from '../support/native.js';
 
 const { EAGAIN, EBADF, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPIPE, ECONNRESET } =
   constants.errno;
+const TCP_CLOSE = 7;
 const NOTHING = new Uint8Array(0);
 
 /** Writes until the send buffer is full. */
@@ -65,6 +66,7 @@ describe('readiness', () => {
     await link.seen(Ready.ERROR | Ready.HANGUP);
     expect(link.channel.takeError()).toBe(-ECONNRESET);
     expect(link.channel.takeError()).toBe(0);
+    expect(link.channel.tcpState()).toBe(TCP_CLOSE);
   });
 
   test('a full send buffer answers EAGAIN, and room again is told', async () => {
@@ -221,6 +223,7 @@ describe('close', () => {
     expect(channel.sendSequence(0x0304, 51)).toBe(-EBADF);
     expect(channel.bytesInTcp()).toBe(-EBADF);
     expect(channel.takeError()).toBe(-EBADF);
+    expect(channel.tcpState()).toBe(-EBADF);
     expect(channel.tlsMode()).toBe(-EBADF);
   });
 

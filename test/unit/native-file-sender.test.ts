@@ -204,6 +204,35 @@ test.each([
   );
 });
 
+test('keeps nothing that its callback holds once it is closed', async () => {
+  const ended = await runAlone(`
+    const { FileSender } = require('node-gyp-build')(process.cwd());
+    const fs = require('node:fs');
+    require('node:v8').setFlagsFromString('--expose-gc');
+    const collect = require('node:vm').runInNewContext('gc');
+    const { peer, socket, fd } = await pair();
+    const file = fs.openSync(${JSON.stringify(file)}, 'r');
+    async function send() {
+      const transfer = {};
+      const sent = new Promise((resolve) => (transfer.sent = resolve));
+      transfer.sender = new FileSender(fd, file, (bytes) => transfer.sent(bytes));
+      transfer.sender.send(0, 1000);
+      console.log(await sent);
+      transfer.sender.close();
+      return new WeakRef(transfer);
+    }
+    const transfer = await send();
+    for (let i = 0; i < 10 && transfer.deref() !== undefined; i++) {
+      await new Promise(setImmediate);
+      collect();
+    }
+    console.log(transfer.deref() === undefined ? 'collected' : 'kept');
+    peer.destroy();
+    socket.destroy();
+  `);
+  expect(ended).toEqual({ code: 0, signal: null, stdout: '1000\ncollected\n', stderr: '' });
+});
+
 test('survives the end of a worker with chunks under way', async () => {
   const ended = await runAlone(
     `

@@ -1,11 +1,14 @@
 /*
  * LD_PRELOAD: makes one system call fail on purpose.
  *
- *   KTLS_FAULT="<call> <errno> <nth>"
+ *   KTLS_FAULT="<call> <errno> <nth> [<fd>]"
  *
- * <call> is ulp, tx, rx (the setsockopt()s of kernel TLS), send or recv; the nth such call since the
- * variable got its present value fails with the errno given as a number. It is read at every call, so a
- * Node program arms a fault by assigning to process.env, when everything before it has gone well.
+ * <call> is ulp, tx, rx (the setsockopt()s of kernel TLS), send or recv, watch (the epoll_ctl() of an
+ * edge-triggered watch, which libuv's are not), or, on sockets that have the TLS layer, sendmsg, recvmsg,
+ * sendfile or write, which stands for writev() too. The nth such call since the variable got its present
+ * value, of those on the fd if there is one, fails with the errno given as a number. It is read at every
+ * call, so a Node program arms a fault by assigning to process.env, when everything before it has gone
+ * well.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,11 +17,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 enum { kTcpUlp = 31, kSolTls = 282, kTlsTx = 1, kTlsRx = 2 };
 
-static int fails(const char *call) {
+static int fails(const char *call, int fd) {
   static char armed[64];
   static int calls;
   const char *fault = getenv("KTLS_FAULT");
@@ -30,10 +37,28 @@ static int fails(const char *call) {
   char name[16];
   int error = 0;
   int nth = 0;
-  if (sscanf(armed, "%15s %d %d", name, &error, &nth) != 3 || strcmp(name, call) != 0) return 0;
+  int only = fd;
+  if (sscanf(armed, "%15s %d %d %d", name, &error, &nth, &only) < 3) return 0;
+  if (strcmp(name, call) != 0 || only != fd) return 0;
   if (++calls != nth) return 0;
   errno = error;
   return 1;
+}
+
+static int has_tls(int fd) {
+  char ulp[16] = "";
+  socklen_t size = sizeof(ulp);
+  const int before = errno;
+  const int known = getsockopt(fd, IPPROTO_TCP, kTcpUlp, ulp, &size);
+  errno = before;
+  return known == 0 && strncmp(ulp, "tls", sizeof(ulp)) == 0;
+}
+
+/* Asked of few calls, since most are not on sockets of ours. */
+static int fails_on_tls(const char *call, int fd) {
+  const char *fault = getenv("KTLS_FAULT");
+  if (fault == NULL || fault[0] == '\0') return 0;
+  return has_tls(fd) && fails(call, fd);
 }
 
 #define REAL(function) ((__typeof__(&function))dlsym(RTLD_NEXT, #function))
@@ -43,14 +68,39 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
   if (level == IPPROTO_TCP && name == kTcpUlp) call = "ulp";
   if (level == kSolTls && name == kTlsTx) call = "tx";
   if (level == kSolTls && name == kTlsRx) call = "rx";
-  if (call != NULL && fails(call)) return -1;
+  if (call != NULL && fails(call, fd)) return -1;
   return REAL(setsockopt)(fd, level, name, value, size);
 }
 
 ssize_t send(int fd, const void *data, size_t size, int flags) {
-  return fails("send") ? -1 : REAL(send)(fd, data, size, flags);
+  return fails("send", fd) ? -1 : REAL(send)(fd, data, size, flags);
 }
 
 ssize_t recv(int fd, void *data, size_t size, int flags) {
-  return fails("recv") ? -1 : REAL(recv)(fd, data, size, flags);
+  return fails("recv", fd) ? -1 : REAL(recv)(fd, data, size, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+  return fails_on_tls("sendmsg", fd) ? -1 : REAL(sendmsg)(fd, message, flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+  return fails_on_tls("recvmsg", fd) ? -1 : REAL(recvmsg)(fd, message, flags);
+}
+
+ssize_t write(int fd, const void *data, size_t size) {
+  return fails_on_tls("write", fd) ? -1 : REAL(write)(fd, data, size);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  return fails_on_tls("write", fd) ? -1 : REAL(writev)(fd, parts, count);
+}
+
+ssize_t sendfile64(int socket, int file, off64_t *offset, size_t size) {
+  return fails_on_tls("sendfile", socket) ? -1 : REAL(sendfile64)(socket, file, offset, size);
+}
+
+int epoll_ctl(int set, int operation, int fd, struct epoll_event *event) {
+  const int watches = operation == EPOLL_CTL_ADD && (event->events & EPOLLET) != 0;
+  return watches && fails("watch", fd) ? -1 : REAL(epoll_ctl)(set, operation, fd, event);
 }

@@ -5,7 +5,8 @@ import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../../lib/tls/constants.js';
 import { FakeChannel } from '../../support/fake-channel.js';
 
-const { EAGAIN, EPIPE } = constants.errno;
+const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;
+const TCP_CLOSE = 7;
 const version = ProtocolVersion.TLS13;
 const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
 const installed = { suite, version, bytesInTcp: 1000, firstSendSequence: 2n };
@@ -84,6 +85,25 @@ describe('Closing', () => {
     channel.sendResults.push(-EPIPE);
     closing.advance();
     expect(done).toEqual([expect.objectContaining({ code: 'EPIPE', syscall: 'sendmsg' })]);
+  });
+
+  it.each([
+    ['with its error', -ECONNRESET, 'ECONNRESET'],
+    ['although a failed send has taken its error', 0, 'EPIPE'],
+  ])('does not wait for TCP behind a reset, %s', (_name, error, code) => {
+    channel.inTcp = ALL - 1;
+    closing.advance();
+    expect(done).toEqual([]);
+    channel.state = TCP_CLOSE;
+    channel.error = error;
+    vi.advanceTimersByTime(1000);
+    expect(done).toEqual([expect.objectContaining({ code, syscall: 'sendmsg' })]);
+  });
+
+  it('does not mind a reset when TCP has had everything', () => {
+    channel.state = TCP_CLOSE;
+    closing.advance();
+    expect(done).toEqual([null]);
   });
 
   it.each([
