@@ -19,7 +19,7 @@ const trial = (given: Given): Trial => {
   return { measures: 'server', metric: 'cpu', kernelTls: true, ...given };
 };
 
-/** @param counts requests to warm up with, then to measure */
+/** @param counts requests of each load to warm up with, then to measure */
 function memory(set: Set, name: string, bytes: number, counts: [number, number], clients: number) {
   const path = `/memory/${bytes}`;
   return trial({
@@ -29,13 +29,13 @@ function memory(set: Set, name: string, bytes: number, counts: [number, number],
     set,
     drivers: node,
     sample: underLoad({
-      warmUp: (target) => loads.requests(target, path, counts[0], clients),
+      warmUp: (target) => loads.warmUp(target, path, counts[0], clients),
       load: (target) => loads.requests(target, path, counts[1], clients),
     }),
   });
 }
 
-/** @param count downloads to measure, and at first to warm up with, in a smaller file if it is large */
+/** @param count downloads to measure, and of each load to warm up with, in a smaller file if it is large */
 function file(set: Set, name: string, bytes: number, count: number) {
   const small = Math.min(bytes, 32 * MiB);
   return trial({
@@ -47,7 +47,7 @@ function file(set: Set, name: string, bytes: number, count: number) {
     sample: underLoad({
       warmUp: (target, { file }) => {
         file(small);
-        return loads.requests(target, `/file/${small}`, Math.min(3 * count, 3000), 1);
+        return loads.warmUp(target, `/file/${small}`, Math.min(count, 1000), 1);
       },
       load: (target, { file }) => {
         file(bytes);
@@ -88,14 +88,14 @@ function idleConnections(set: Set, count: number) {
 }
 
 const fallback = { drivers: ['https', 'ktls-fallback'], kernelTls: false } as const;
-const keepAlive = memory('quick', '1 KiB', KiB, [20_000, 10_000], 4);
+const keepAlive = memory('quick', '1 KiB', KiB, [7000, 10_000], 4);
 
 export const trials: readonly Trial[] = [
   keepAlive,
-  memory('full', '16 KiB', 16 * KiB, [10_000, 5000], 4),
-  memory('quick', '64 KiB', 64 * KiB, [8000, 3000], 4),
-  memory('standard', '1 MiB', MiB, [400, 200], 2),
-  memory('full', '64 MiB', 64 * MiB, [3, 3], 1),
+  memory('full', '16 KiB', 16 * KiB, [4000, 5000], 4),
+  memory('quick', '64 KiB', 64 * KiB, [3000, 3000], 4),
+  memory('standard', '1 MiB', MiB, [150, 200], 2),
+  memory('full', '64 MiB', 64 * MiB, [1, 3], 1),
   file('full', '16 KiB', 16 * KiB, 3000),
   file('standard', '100 KiB', 100 * KiB, 1000),
   file('full', '1 MiB', MiB, 200),
