@@ -77,6 +77,59 @@ export function claimReading(handle: TcpHandle): void {
   handle.readStop = nothing;
 }
 
+/**
+ * Calls `during` while libuv is about to read from a handle that was claimed: so the addon finds its
+ * stream. Nothing is read. `null` if the handle cannot read.
+ */
+export function whileReading<T>(handle: TcpHandle, during: () => T): T | null {
+  const itself = Object.getPrototypeOf(handle) as TcpHandle;
+  if (itself.readStart.call(handle) !== 0) return null;
+  try {
+    return during();
+  } finally {
+    itself.readStop.call(handle);
+  }
+}
+
+const fedBy = Symbol('ktls.fedBy');
+
+/** Who feeds a handle is told what its consumer wants. */
+export interface Feeder {
+  read(): void;
+  pause(): void;
+}
+
+interface Fed extends TcpHandle {
+  [fedBy]: Feeder;
+}
+
+function startFeeding(this: Fed): number {
+  this[fedBy].read();
+  return 0;
+}
+
+function stopFeeding(this: Fed): number {
+  this[fedBy].pause();
+  return 0;
+}
+
+/** What starts and stops the reading of a claimed handle (`net.Socket`, http) does that to `feeder`. */
+export function feedBy(handle: TcpHandle, feeder: Feeder): void {
+  (handle as Fed)[fedBy] = feeder;
+  handle.readStart = startFeeding;
+  handle.readStop = stopFeeding;
+}
+
+/** Whether the handle of a socket, or of the one it was taken from, reads into its user's own buffer. */
+export function readsIntoUserBuffer(socket: Socket): boolean {
+  const { _parent: owner } = internals(socket);
+  if (owner === null) return false;
+  const symbol = Object.getOwnPropertySymbols(owner).find(
+    ({ description }) => description === 'kBuffer',
+  );
+  return symbol === undefined || (owner as unknown as Record<symbol, unknown>)[symbol] !== null;
+}
+
 /** Makes the HTTP/1 parser leave the handle to JavaScript: it looks at `isStreamBase`. */
 export function refuseConsumers(handle: TcpHandle): void {
   Object.defineProperty(handle, 'isStreamBase', { value: false, configurable: true });
@@ -129,6 +182,12 @@ export function writesToFd(socket: Socket): boolean {
 /** `socket.bytesWritten` as `net.Socket` counts it, an accessor that its types do not show. */
 export function bytesWritten(socket: Socket): number {
   const bytes = Reflect.get(Socket.prototype, 'bytesWritten', socket) as number | undefined;
+  return bytes ?? 0;
+}
+
+/** `socket.bytesRead` as `net.Socket` counts it: what came by way of its handle. */
+export function bytesRead(socket: Socket): number {
+  const bytes = Reflect.get(Socket.prototype, 'bytesRead', socket) as number | undefined;
   return bytes ?? 0;
 }
 

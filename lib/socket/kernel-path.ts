@@ -19,6 +19,7 @@ import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates
 import { Receiver } from './receiver.js';
 import type { FileCarrier, FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
+import { StreamReceiver } from './stream-receiver.js';
 
 const { EBADMSG, ECANCELED, EINVAL, EKEYEXPIRED, EMSGSIZE } = {
   ...constants.errno,
@@ -64,7 +65,7 @@ export class KernelPath implements DataPath, FileCarrier {
   readonly #channel: Channel;
   #installed: Installed;
   readonly #owner: KernelPathOwner;
-  readonly #receiver: Receiver;
+  #receiver: Receiver | StreamReceiver;
   readonly #control: ControlRecords;
   readonly #shadow: SessionShadow | null;
   readonly #keyUpdates: KeyUpdates | null;
@@ -78,6 +79,10 @@ export class KernelPath implements DataPath, FileCarrier {
   #zeroCopy = false;
   #closing: Closing | null = null;
   #receiving = false;
+  /** What the owner was last told. */
+  #waits: boolean | null = null;
+  /** Whether the channel tells of room to write, as it does at first. */
+  #watchesWritable = true;
   #closed = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
@@ -97,18 +102,54 @@ export class KernelPath implements DataPath, FileCarrier {
         this.#act(verdict);
         return false;
       },
-      control: (type, payload) => {
-        for (const verdict of this.#control.judge(type, payload)) {
-          if (!this.#closed) this.#act(verdict);
-        }
+      control: (type, payload) => this.#judge(type, payload),
+      ...this.#receiverSink(),
+    });
+  }
+
+  /**
+   * Data goes from now on to whoever reads the handle, in native code. To be called while the handle
+   * reads, before anything is read here.
+   *
+   * @returns whether it is so; if not, data is delivered to the owner as before.
+   */
+  feedStream(): boolean {
+    const receiver = StreamReceiver.of(
+      this.#channel,
+      {
+        delivered: (bytes) => {
+          this.#control.dataArrived();
+          this.#keyUpdates?.dataArrived(bytes);
+        },
+        control: (type, payload) => {
+          this.#judge(type, payload);
+          return this.#control.withinMessage;
+        },
+        forbidden: () => this.#act(this.#control.dataArrived()),
+        ...this.#receiverSink(),
       },
-      end: () => owner.deliverEnd(false),
-      failed: (result) => this.#receiveFailed(result),
-      waiting: (waits) => {
+      // The kernel can change keys, so it parks what says that they change.
+      this.#keyUpdates !== null,
+    );
+    if (receiver !== null) this.#receiver = receiver;
+    return receiver !== null;
+  }
+
+  #receiverSink() {
+    return {
+      end: () => this.#owner.deliverEnd(false),
+      failed: (result: number) => this.#receiveFailed(result),
+      waiting: (waits: boolean) => {
         this.#receiving = waits;
         this.#wait();
       },
-    });
+    };
+  }
+
+  #judge(type: number, payload: Buffer): void {
+    for (const verdict of this.#control.judge(type, payload)) {
+      if (!this.#closed) this.#act(verdict);
+    }
   }
 
   read(): void {
@@ -124,21 +165,22 @@ export class KernelPath implements DataPath, FileCarrier {
       this.#keyUpdates?.advance();
       this.#closing?.advance();
       this.#transfer?.writable();
+      if (!this.#sending && !this.#closed) this.#watchWritable(false);
     }
-    if (events & ~Ready.WRITE) this.#receiver.ready();
+    if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    const write = (): void => this.#owner.handle.write(chunk, encoding, callback);
-    if (this.#mayWrite(chunk.length)) write();
-    else this.#held.push({ write, callback });
+    const { handle } = this.#owner;
+    if (this.#mayWrite(chunk.length)) handle.write(chunk, encoding, callback);
+    else this.#hold(() => handle.write(chunk, encoding, callback), callback);
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    const write = (): void => this.#owner.handle.writev(chunks, callback);
+    const { handle } = this.#owner;
     const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
-    if (this.#keyUpdates === null || this.#mayWrite(bytes())) write();
-    else this.#held.push({ write, callback });
+    if (this.#keyUpdates === null || this.#mayWrite(bytes())) handle.writev(chunks, callback);
+    else this.#hold(() => handle.writev(chunks, callback), callback);
   }
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
@@ -155,9 +197,16 @@ export class KernelPath implements DataPath, FileCarrier {
 
   /** Whether so many bytes may be written now: not while a KeyUpdate waits to go ahead of them. */
   #mayWrite(bytes: number): boolean {
-    if (this.#keyUpdates === null) return true;
-    this.#keyUpdates.beforeWrite(bytes);
-    return !this.#keyUpdates.pending;
+    const updates = this.#keyUpdates;
+    if (updates === null) return true;
+    updates.beforeWrite(bytes);
+    if (!updates.pending) return true;
+    this.#wait();
+    return false;
+  }
+
+  #hold(write: () => void, callback: WriteCallback): void {
+    this.#held.push({ write, callback });
   }
 
   #keyUpdatesOwner(): KeyUpdatesOwner {
@@ -251,12 +300,26 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#closing.advance();
   }
 
+  get #sending(): boolean {
+    return this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
+  }
+
   /** The event loop lives on for data to come, and for what is not yet with TCP. */
   #wait(): void {
     if (this.#closed) return;
-    const sending =
-      this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
-    this.#owner.waiting(this.#receiving || sending);
+    const sending = this.#sending;
+    if (sending) this.#watchWritable(true);
+    const waits = this.#receiving || sending;
+    if (waits === this.#waits) return;
+    this.#waits = waits;
+    this.#owner.waiting(waits);
+  }
+
+  /** Each time that the peer has made room costs a wake-up, if one asks for it. */
+  #watchWritable(watches: boolean): void {
+    if (watches === this.#watchesWritable) return;
+    this.#watchesWritable = watches;
+    this.#channel.watchWritable(watches ? 1 : 0);
   }
 
   close(error: Error | null): void {

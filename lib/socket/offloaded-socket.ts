@@ -93,6 +93,8 @@ export class OffloadedSocket extends TlsApi {
   #session: Buffer | null = null;
   #offload: OffloadState = pendingState;
   #stream: node.StreamHandle | null = null;
+  /** Whether data comes by way of the handle, as to any `net.Socket`. */
+  #fed = false;
   /** Of `onread`: where the next bytes go, whether it wants no more, and what it then has not got. */
   #target: Uint8Array | null = null;
   #halted = false;
@@ -101,6 +103,7 @@ export class OffloadedSocket extends TlsApi {
   #fileBytes = 0;
   /** What was written to the connection before it was ours, which is no plaintext of TLS. */
   #bytesInClear = 0;
+  #readInClear = 0;
   #waiting = true;
   #referenced = true;
   #readWanted = false;
@@ -112,7 +115,7 @@ export class OffloadedSocket extends TlsApi {
       bytesRead: {
         configurable: true,
         get(this: OffloadedSocket) {
-          return this.#received;
+          return this.#fed ? node.bytesRead(this) - this.#readInClear : this.#received;
         },
       },
       bytesWritten: {
@@ -430,9 +433,14 @@ export class OffloadedSocket extends TlsApi {
   #tcpHandle(): KernelPathOwner['handle'] {
     const tcp = (): Socket | undefined => this.#stream?.tcp;
     return {
-      write: (...args) => (tcp() === undefined ? super._write(...args) : tcp()!._write(...args)),
-      writev: (...args) =>
-        tcp() === undefined ? super._writev!(...args) : tcp()!._writev!(...args),
+      write: (chunk, encoding, callback) => {
+        if (this.#stream === null) super._write(chunk, encoding, callback);
+        else this.#stream.tcp._write(chunk, encoding, callback);
+      },
+      writev: (chunks, callback) => {
+        if (this.#stream === null) super._writev!(chunks, callback);
+        else this.#stream.tcp._writev!(chunks, callback);
+      },
       shutdown: (callback) =>
         tcp() === undefined ? super._final(callback) : tcp()!._final(callback),
       setNoDelay: () => void super.setNoDelay(true),
@@ -447,7 +455,8 @@ export class OffloadedSocket extends TlsApi {
    */
   #serveConsumers(): void {
     if (this.alpnProtocol !== 'h2' && !node.hasHttp2Session(this)) {
-      node.refuseConsumers(node.handleOf(this)!);
+      this.#fed = this.#feedHandle();
+      if (!this.#fed) node.refuseConsumers(node.handleOf(this)!);
       return;
     }
     this.#stream = new node.StreamHandle(this, {
@@ -462,6 +471,18 @@ export class OffloadedSocket extends TlsApi {
       },
       shutdown: (done) => this.#path!.finish(done),
     });
+  }
+
+  /** Data goes where libuv would bring it, if that is where it is wanted. */
+  #feedHandle(): boolean {
+    const path = this.#path;
+    const ownBuffer = this.#init.onread !== undefined || node.readsIntoUserBuffer(this);
+    if (!(path instanceof KernelPath) || ownBuffer) return false;
+    const handle = node.handleOf(this)!;
+    if (node.whileReading(handle, () => path.feedStream()) !== true) return false;
+    node.feedBy(handle, path);
+    this.#readInClear = node.bytesRead(this);
+    return true;
   }
 
   #secured(negotiated: Negotiated, path: DataPath): void {
@@ -559,7 +580,7 @@ export class OffloadedSocket extends TlsApi {
   override _read(size: number): void {
     this.#readWanted = true;
     // By way of the handle, which notes that it is reading.
-    if (this.#stream !== null) super._read(size);
+    if (this.#stream !== null || this.#fed) super._read(size);
     else this.#path?.read();
   }
 
@@ -585,6 +606,10 @@ export class OffloadedSocket extends TlsApi {
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
     const file = fileRequest(chunk);
+    if (this.#path !== null && file === undefined) {
+      this.#path.write(chunk, encoding, callback);
+      return;
+    }
     this.#whenSecured(
       (path) =>
         file === undefined ? path.write(chunk, encoding, callback) : path.sendFile(file, callback),
@@ -593,7 +618,8 @@ export class OffloadedSocket extends TlsApi {
   }
 
   override _writev(chunks: Chunk[], callback: WriteCallback): void {
-    this.#whenSecured((path) => writeInOrder(path, chunks, callback), callback);
+    if (this.#path !== null) writeInOrder(this.#path, chunks, callback);
+    else this.#whenSecured((path) => writeInOrder(path, chunks, callback), callback);
   }
 
   override _final(callback: WriteCallback): void {
