@@ -16,16 +16,13 @@ import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
 import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
+import { receiveFailure } from './receive-failure.js';
 import { Receiver } from './receiver.js';
 import type { FileCarrier, FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
 import { StreamReceiver } from './stream-receiver.js';
 
-const { EBADMSG, ECANCELED, EINVAL, EKEYEXPIRED, EMSGSIZE } = {
-  ...constants.errno,
-  // Node has no name for it: asm-generic/errno.h.
-  EKEYEXPIRED: 127,
-};
+const { ECANCELED } = constants.errno;
 
 export interface KernelPathOwner extends PathOwner {
   /** What `net.Socket` itself does with the handle. */
@@ -368,44 +365,13 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#wait();
   }
 
-  /** The kernel's errno as TLS means it (net/tls/tls_sw.c, tls_strp.c). */
   #receiveFailed(result: number): void {
-    const cause = errnoError(result, 'recvmsg');
-    switch (-result) {
-      case EBADMSG:
-        this.#end(
-          new KtlsError('ERR_KTLS_BAD_RECORD', undefined, cause),
-          AlertDescription.badRecordMac,
-        );
-        break;
-      case EMSGSIZE:
-        this.#end(
-          new KtlsError('ERR_KTLS_RECORD_OVERFLOW', undefined, cause),
-          AlertDescription.recordOverflow,
-        );
-        break;
-      case EINVAL:
-        this.#end(
-          new KtlsError('ERR_KTLS_RECORD_VERSION', undefined, cause),
-          AlertDescription.protocolVersion,
-        );
-        break;
-      case EKEYEXPIRED:
-        // A KeyUpdate that does not stand whole in one record, behind which the kernel reads no more.
-        this.#end(
-          new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', 'a KeyUpdate in pieces', cause),
-          AlertDescription.unexpectedMessage,
-        );
-        break;
-      default:
-        this.#owner.destroy(errnoError(result, 'read'));
+    const { error, alert } = receiveFailure(result);
+    if (alert !== null) {
+      // The error is sticky, and would fail the alert, until SO_ERROR has been read.
+      this.#channel.takeError();
+      this.#sendAlert(AlertLevel.fatal, alert);
     }
-  }
-
-  #end(error: KtlsError, alert: number): void {
-    // The error is sticky, and would fail the alert, until SO_ERROR has been read.
-    this.#channel.takeError();
-    this.#sendAlert(AlertLevel.fatal, alert);
     this.#owner.destroy(error);
   }
 
