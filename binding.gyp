@@ -35,6 +35,7 @@
               'src-native/send_file.cc',
               'src-native/sock_diag.cc',
               'src-native/sock_diag_dump.cc',
+              'src-native/stream_reader.cc',
               'src-native/system_error.cc',
             ],
             'defines': [

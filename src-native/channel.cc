@@ -1,6 +1,9 @@
 #include "channel.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 
@@ -53,6 +56,11 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::TcpState>("tcpState"),
                          InstanceMethod<&Channel::TakeError>("takeError"),
                          InstanceMethod<&Channel::TlsMode>("tlsMode"),
+                         InstanceMethod<&Channel::WatchWritable>("watchWritable"),
+                         InstanceMethod<&Channel::FeedStream>("feedStream"),
+                         InstanceMethod<&Channel::StartReading>("startReading"),
+                         InstanceMethod<&Channel::StopReading>("stopReading"),
+                         InstanceMethod<&Channel::Read>("read"),
                      });
 }
 
@@ -107,6 +115,9 @@ void Channel::Release() {
   epoll_ = nullptr;
   fd_ = -1;
   reader_ = RecordReader();
+  if (stream_ != nullptr) stream_->Close();
+  stream_.reset();
+  on_other_.Reset();
   async_context_.reset();
   on_ready_.Reset();
   Unref();
@@ -117,14 +128,29 @@ void Channel::OnDropped() { Release(); }
 bool Channel::OnReady(uint32_t events) {
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
-  // The callback may close the channel and so free what this call stands on.
-  const Napi::Object self = Value();
-  const std::shared_ptr<Napi::AsyncContext> context = async_context_;
+  // The callbacks may close the channel and so free what this call stands on.
+  [[maybe_unused]] const Napi::Object self = Value();
+  if (stream_ != nullptr) {
+    if ((events & ~EPOLLOUT) != 0) {
+      // Behind these nothing need follow that tells of what else there is.
+      stream_->Ready((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+      if (!ReadStream()) return false;
+    }
+    events &= EPOLLOUT;
+    if (events == 0 || closed()) return true;
+  }
   napi_value argument = nullptr;
   if (napi_create_uint32(env, events, &argument) != napi_ok) return false;
+  return Call(on_ready_, 1, &argument, nullptr);
+}
+
+bool Channel::Call(const Napi::FunctionReference& function, size_t count,
+                   const napi_value* arguments, napi_value* result) {
+  const Napi::Env env = Env();
+  const std::shared_ptr<Napi::AsyncContext> context = async_context_;
   // Not Napi::FunctionReference::MakeCallback(): it would turn the refusal of an environment that
   // is being torn down into an exception, or an abort.
-  if (napi_make_callback(env, *context, self, on_ready_.Value(), 1, &argument, nullptr) ==
+  if (napi_make_callback(env, *context, Value(), function.Value(), count, arguments, result) ==
       napi_ok) {
     return true;
   }
@@ -134,6 +160,50 @@ bool Channel::OnReady(uint32_t events) {
   // 'uncaughtException'; whoever handles it expects the other sockets to go on.
   return napi_get_and_clear_last_exception(env, &exception) == napi_ok &&
          napi_fatal_exception(env, exception) == napi_ok;
+}
+
+// There must be a scope for handles, and a hold on this object.
+bool Channel::ReadStream() {
+  const Napi::Env env = Env();
+  const std::shared_ptr<StreamReader> reader = stream_;
+  // An environment that is being torn down closes its streams without a word to JavaScript, and so
+  // to us. It refuses this then.
+  napi_value yes = nullptr;
+  if (napi_coerce_to_bool(env, Napi::Boolean::New(env, true), &yes) != napi_ok) return false;
+  while (true) {
+    switch (reader->Read()) {
+      case StreamReader::Event::kNone:
+        return true;
+      case StreamReader::Event::kOther:
+        if (!TellOther(reader->other(), *reader)) return false;
+        break;
+      case StreamReader::Event::kTurnOver:
+        return TellOther({-EAGAIN, 0}, *reader);
+    }
+  }
+}
+
+bool Channel::TellOther(const Received& other, StreamReader& reader) {
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope(env);
+  std::array<napi_value, 3> arguments{};
+  const int64_t result =
+      other.size < 0 ? other.size : int64_t{other.type} << kLengthBits | other.size;
+  const auto length = static_cast<size_t>(std::max<ssize_t>(other.size, 0));
+  napi_value forbids = nullptr;
+  if (napi_create_int64(env, result, arguments.data()) != napi_ok ||
+      napi_create_buffer_copy(env, length, StreamReader::payload(), nullptr, &arguments[1]) !=
+          napi_ok ||
+      napi_create_int64(env, static_cast<int64_t>(reader.TakeDelivered()), &arguments[2]) !=
+          napi_ok ||
+      !Call(on_other_, arguments.size(), arguments.data(), &forbids)) {
+    return false;
+  }
+  // No result: it has thrown.
+  bool forbidden = false;
+  if (forbids != nullptr) napi_get_value_bool(env, forbids, &forbidden);
+  reader.ForbidData(forbidden);
+  return true;
 }
 
 Napi::Value Channel::KeepAlive(const Napi::CallbackInfo& info) {
@@ -263,6 +333,43 @@ Napi::Value Channel::TakeError(const Napi::CallbackInfo& info) {
 
 Napi::Value Channel::TlsMode(const Napi::CallbackInfo& info) {
   return Result(info, closed() ? -EBADF : ktls::TlsMode(fd_));
+}
+
+Napi::Value Channel::WatchWritable(const Napi::CallbackInfo& info) {
+  int64_t on = 0;
+  if (!GetInteger(info[0], "Expected 0 or 1", 0, 1, &on)) return {};
+  return Result(info, closed() ? -EBADF : epoll_->WatchWritable(id_, on != 0));
+}
+
+Napi::Value Channel::FeedStream(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsFunction()) {
+    ThrowArgument(env, "Expected a function");
+    return {};
+  }
+  int64_t to_the_end = 0;
+  if (!GetInteger(info[1], "Expected 0 or 1", 0, 1, &to_the_end)) return {};
+  if (closed()) return Result(info, -EBADF);
+  uv_loop_t* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return Result(info, -ENOTSUP);
+  stream_ = StreamReader::Of(loop, fd_, to_the_end != 0);
+  if (stream_ == nullptr) return Result(info, -ENOENT);
+  on_other_ = Napi::Persistent(info[0].As<Napi::Function>());
+  return Result(info, 0);
+}
+
+Napi::Value Channel::StartReading(const Napi::CallbackInfo& info) {
+  return Result(info, stream_ != nullptr && stream_->Start() ? 1 : 0);
+}
+
+Napi::Value Channel::StopReading(const Napi::CallbackInfo& info) {
+  if (stream_ != nullptr) stream_->Stop();
+  return info.Env().Undefined();
+}
+
+Napi::Value Channel::Read(const Napi::CallbackInfo& info) {
+  if (stream_ != nullptr) ReadStream();
+  return info.Env().Undefined();
 }
 
 }  // namespace ktls

@@ -9,6 +9,7 @@
 
 #include "epoll_set.h"
 #include "record_reader.h"
+#include "stream_reader.h"
 
 namespace ktls {
 
@@ -42,6 +43,11 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value TcpState(const Napi::CallbackInfo& info);
   Napi::Value TakeError(const Napi::CallbackInfo& info);
   Napi::Value TlsMode(const Napi::CallbackInfo& info);
+  Napi::Value WatchWritable(const Napi::CallbackInfo& info);
+  Napi::Value FeedStream(const Napi::CallbackInfo& info);
+  Napi::Value StartReading(const Napi::CallbackInfo& info);
+  Napi::Value StopReading(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
 
   bool OnReady(uint32_t events) override;
   void OnDropped() override;
@@ -49,14 +55,22 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   bool closed() const { return epoll_ == nullptr; }
   void SetReferenced(bool referenced);
   void Release();
+  // False: JavaScript cannot run any more. An exception becomes an 'uncaughtException'.
+  bool Call(const Napi::FunctionReference& function, size_t count, const napi_value* arguments,
+            napi_value* result);
+  bool ReadStream();
+  bool TellOther(const Received& other, StreamReader& reader);
 
   int fd_ = -1;
   EpollSet* epoll_ = nullptr;  // nullptr: closed
   int64_t id_ = 0;
   bool referenced_ = false;
   RecordReader reader_;
+  // Shared with ReadStream(), whose callbacks may close the channel.
+  std::shared_ptr<StreamReader> stream_;
+  Napi::FunctionReference on_other_;
   Napi::FunctionReference on_ready_;
-  // Shared with OnReady(), whose callback may close the channel.
+  // Shared with Call(), whose callback may close the channel.
   std::shared_ptr<Napi::AsyncContext> async_context_;
 };
 

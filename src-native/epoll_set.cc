@@ -16,6 +16,13 @@ constexpr int kBatch = 64;
 // watchers and timers get their turn.
 constexpr int kMaxBatches = 8;
 
+epoll_event EventOf(int64_t id, bool writable) {
+  epoll_event event = {};
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (writable ? EPOLLOUT : 0U);
+  event.data.u64 = static_cast<uint64_t>(id);
+  return event;
+}
+
 }  // namespace
 
 std::unique_ptr<EpollSet> EpollSet::Create(uv_loop_t* loop, int* error) {
@@ -45,9 +52,7 @@ EpollSet::~EpollSet() { Close({}); }
 int64_t EpollSet::Add(int fd, EpollListener* listener) {
   if (watcher_ == nullptr) return -ECANCELED;
   const int64_t id = ++last_id_;
-  epoll_event event = {};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = static_cast<uint64_t>(id);
+  epoll_event event = EventOf(id, /*writable=*/true);
   const int result = Retry([&] { return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event); });
   if (result < 0) return result;
   // It was added although this number is taken: so it is another socket by now, and whoever closed
@@ -63,6 +68,13 @@ int64_t EpollSet::Add(int fd, EpollListener* listener) {
   entries_.emplace(id, Entry{fd, listener});
   id_of_fd_.emplace(fd, id);
   return id;
+}
+
+int EpollSet::WatchWritable(int64_t id, bool on) {
+  const auto entry = entries_.find(id);
+  if (entry == entries_.end()) return -EBADF;
+  epoll_event event = EventOf(id, on);
+  return Retry([&] { return epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, entry->second.fd, &event); });
 }
 
 void EpollSet::Remove(int64_t id) {

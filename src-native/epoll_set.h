@@ -45,6 +45,8 @@ class EpollSet {
   // (net/tls/tls_strp.c), and a level-triggered set would spin on it.
   // Returns the id (> 0, never used again) or a negated errno.
   int64_t Add(int fd, EpollListener* listener);
+  // Whether EPOLLOUT is told: at first it is. Turning it on tells at once if there is room already.
+  int WatchWritable(int64_t id, bool on);
   void Remove(int64_t id);
 
   // The loop stays alive as long as there are more calls of Ref() than of Unref().

@@ -43,6 +43,9 @@ inline constexpr int kTlsTxMaxPayloadLen = 5;
 inline constexpr int kTlsSetRecordType = 1;
 inline constexpr int kTlsGetRecordType = 2;
 
+// RFC 8446 section 5.1: ContentType
+inline constexpr uint8_t kApplicationData = 23;
+
 // <linux/tls.h>: versions, as on the wire
 inline constexpr uint16_t kTls12 = 0x0303;
 inline constexpr uint16_t kTls13 = 0x0304;

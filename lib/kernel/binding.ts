@@ -53,6 +53,33 @@ export interface Channel {
    * room for at least one byte.
    */
   receive(target: Uint8Array, offset: number): number;
+  /**
+   * Reads in libuv's stead for whoever reads the libuv stream that has the fd: data goes to that consumer
+   * in native code as from a plain connection, and is not told by `onReady` any more. The stream must be
+   * reading (`readStart`) during this call, and never again.
+   *
+   * @param onOther - Gets what is no data: what `receive` would have returned (`-EAGAIN`: `read` is due,
+   * others were to have their turn), a copy of a control record's payload, and the number of bytes of
+   * data that the consumer got since the last call. Returns whether data is forbidden from now on: it
+   * then comes here, and not to the consumer.
+   * @param toTheEnd - Whether to read on behind data until `-EAGAIN`, for kernels that say nothing of a
+   * KeyUpdate behind it (from 6.14 on).
+   * @returns `0`, or `-ENOENT` if there is no such stream.
+   */
+  feedStream(
+    onOther: (result: number, payload: Buffer, delivered: number) => boolean,
+    toTheEnd: 0 | 1,
+  ): number;
+  /** The consumer wants data. `1`: there may be some, `read` is due, from a turn of its own. */
+  startReading(): 0 | 1;
+  /** It wants no more for now. */
+  stopReading(): void;
+  read(): void;
+  /**
+   * Whether `onReady` tells of room to write: at first it does. Turned on it tells at once if there is
+   * room already.
+   */
+  watchWritable(on: 0 | 1): number;
   /** One control record: `sendmsg(2)` with `TLS_SET_RECORD_TYPE`. */
   sendRecord(type: number, payload: Uint8Array): number;
   /**

@@ -51,6 +51,11 @@ export class ControlRecords {
     return this.#parser.pending ? unexpected('data within a handshake message') : CONTINUE;
   }
 
+  /** Whether a handshake message has begun that is not over: no data may come next. */
+  get withinMessage(): boolean {
+    return this.#parser.pending;
+  }
+
   /** @returns one verdict for each message that ends in this record, in order; what stands behind 'fail' is not to be acted upon. */
   judge(type: number, payload: Buffer): Verdict[] {
     if (++this.#inARow > MOST_IN_A_ROW) {

@@ -16,15 +16,13 @@ import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
 import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
+import { receiveFailure } from './receive-failure.js';
 import { Receiver } from './receiver.js';
 import type { FileCarrier, FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
+import { StreamReceiver } from './stream-receiver.js';
 
-const { EBADMSG, ECANCELED, EINVAL, EKEYEXPIRED, EMSGSIZE } = {
-  ...constants.errno,
-  // Node has no name for it: asm-generic/errno.h.
-  EKEYEXPIRED: 127,
-};
+const { ECANCELED } = constants.errno;
 
 export interface KernelPathOwner extends PathOwner {
   /** What `net.Socket` itself does with the handle. */
@@ -64,7 +62,7 @@ export class KernelPath implements DataPath, FileCarrier {
   readonly #channel: Channel;
   #installed: Installed;
   readonly #owner: KernelPathOwner;
-  readonly #receiver: Receiver;
+  #receiver: Receiver | StreamReceiver;
   readonly #control: ControlRecords;
   readonly #shadow: SessionShadow | null;
   readonly #keyUpdates: KeyUpdates | null;
@@ -78,6 +76,10 @@ export class KernelPath implements DataPath, FileCarrier {
   #zeroCopy = false;
   #closing: Closing | null = null;
   #receiving = false;
+  /** What the owner was last told. */
+  #waits: boolean | null = null;
+  /** Whether the channel tells of room to write, as it does at first. */
+  #watchesWritable = true;
   #closed = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
@@ -97,18 +99,54 @@ export class KernelPath implements DataPath, FileCarrier {
         this.#act(verdict);
         return false;
       },
-      control: (type, payload) => {
-        for (const verdict of this.#control.judge(type, payload)) {
-          if (!this.#closed) this.#act(verdict);
-        }
+      control: (type, payload) => this.#judge(type, payload),
+      ...this.#receiverSink(),
+    });
+  }
+
+  /**
+   * Data goes from now on to whoever reads the handle, in native code. To be called while the handle
+   * reads, before anything is read here.
+   *
+   * @returns whether it is so; if not, data is delivered to the owner as before.
+   */
+  feedStream(): boolean {
+    const receiver = StreamReceiver.of(
+      this.#channel,
+      {
+        delivered: (bytes) => {
+          this.#control.dataArrived();
+          this.#keyUpdates?.dataArrived(bytes);
+        },
+        control: (type, payload) => {
+          this.#judge(type, payload);
+          return this.#control.withinMessage;
+        },
+        forbidden: () => this.#act(this.#control.dataArrived()),
+        ...this.#receiverSink(),
       },
-      end: () => owner.deliverEnd(false),
-      failed: (result) => this.#receiveFailed(result),
-      waiting: (waits) => {
+      // The kernel can change keys, so it parks what says that they change.
+      this.#keyUpdates !== null,
+    );
+    if (receiver !== null) this.#receiver = receiver;
+    return receiver !== null;
+  }
+
+  #receiverSink() {
+    return {
+      end: () => this.#owner.deliverEnd(false),
+      failed: (result: number) => this.#receiveFailed(result),
+      waiting: (waits: boolean) => {
         this.#receiving = waits;
         this.#wait();
       },
-    });
+    };
+  }
+
+  #judge(type: number, payload: Buffer): void {
+    for (const verdict of this.#control.judge(type, payload)) {
+      if (!this.#closed) this.#act(verdict);
+    }
   }
 
   read(): void {
@@ -124,21 +162,22 @@ export class KernelPath implements DataPath, FileCarrier {
       this.#keyUpdates?.advance();
       this.#closing?.advance();
       this.#transfer?.writable();
+      if (!this.#sending && !this.#closed) this.#watchWritable(false);
     }
-    if (events & ~Ready.WRITE) this.#receiver.ready();
+    if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    const write = (): void => this.#owner.handle.write(chunk, encoding, callback);
-    if (this.#mayWrite(chunk.length)) write();
-    else this.#held.push({ write, callback });
+    const { handle } = this.#owner;
+    if (this.#mayWrite(chunk.length)) handle.write(chunk, encoding, callback);
+    else this.#hold(() => handle.write(chunk, encoding, callback), callback);
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    const write = (): void => this.#owner.handle.writev(chunks, callback);
+    const { handle } = this.#owner;
     const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
-    if (this.#keyUpdates === null || this.#mayWrite(bytes())) write();
-    else this.#held.push({ write, callback });
+    if (this.#keyUpdates === null || this.#mayWrite(bytes())) handle.writev(chunks, callback);
+    else this.#hold(() => handle.writev(chunks, callback), callback);
   }
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
@@ -155,9 +194,16 @@ export class KernelPath implements DataPath, FileCarrier {
 
   /** Whether so many bytes may be written now: not while a KeyUpdate waits to go ahead of them. */
   #mayWrite(bytes: number): boolean {
-    if (this.#keyUpdates === null) return true;
-    this.#keyUpdates.beforeWrite(bytes);
-    return !this.#keyUpdates.pending;
+    const updates = this.#keyUpdates;
+    if (updates === null) return true;
+    updates.beforeWrite(bytes);
+    if (!updates.pending) return true;
+    this.#wait();
+    return false;
+  }
+
+  #hold(write: () => void, callback: WriteCallback): void {
+    this.#held.push({ write, callback });
   }
 
   #keyUpdatesOwner(): KeyUpdatesOwner {
@@ -251,12 +297,26 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#closing.advance();
   }
 
+  get #sending(): boolean {
+    return this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
+  }
+
   /** The event loop lives on for data to come, and for what is not yet with TCP. */
   #wait(): void {
     if (this.#closed) return;
-    const sending =
-      this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
-    this.#owner.waiting(this.#receiving || sending);
+    const sending = this.#sending;
+    if (sending) this.#watchWritable(true);
+    const waits = this.#receiving || sending;
+    if (waits === this.#waits) return;
+    this.#waits = waits;
+    this.#owner.waiting(waits);
+  }
+
+  /** Each time that the peer has made room costs a wake-up, if one asks for it. */
+  #watchWritable(watches: boolean): void {
+    if (watches === this.#watchesWritable) return;
+    this.#watchesWritable = watches;
+    this.#channel.watchWritable(watches ? 1 : 0);
   }
 
   close(error: Error | null): void {
@@ -305,44 +365,13 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#wait();
   }
 
-  /** The kernel's errno as TLS means it (net/tls/tls_sw.c, tls_strp.c). */
   #receiveFailed(result: number): void {
-    const cause = errnoError(result, 'recvmsg');
-    switch (-result) {
-      case EBADMSG:
-        this.#end(
-          new KtlsError('ERR_KTLS_BAD_RECORD', undefined, cause),
-          AlertDescription.badRecordMac,
-        );
-        break;
-      case EMSGSIZE:
-        this.#end(
-          new KtlsError('ERR_KTLS_RECORD_OVERFLOW', undefined, cause),
-          AlertDescription.recordOverflow,
-        );
-        break;
-      case EINVAL:
-        this.#end(
-          new KtlsError('ERR_KTLS_RECORD_VERSION', undefined, cause),
-          AlertDescription.protocolVersion,
-        );
-        break;
-      case EKEYEXPIRED:
-        // A KeyUpdate that does not stand whole in one record, behind which the kernel reads no more.
-        this.#end(
-          new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', 'a KeyUpdate in pieces', cause),
-          AlertDescription.unexpectedMessage,
-        );
-        break;
-      default:
-        this.#owner.destroy(errnoError(result, 'read'));
+    const { error, alert } = receiveFailure(result);
+    if (alert !== null) {
+      // The error is sticky, and would fail the alert, until SO_ERROR has been read.
+      this.#channel.takeError();
+      this.#sendAlert(AlertLevel.fatal, alert);
     }
-  }
-
-  #end(error: KtlsError, alert: number): void {
-    // The error is sticky, and would fail the alert, until SO_ERROR has been read.
-    this.#channel.takeError();
-    this.#sendAlert(AlertLevel.fatal, alert);
     this.#owner.destroy(error);
   }
 

@@ -1,6 +1,6 @@
 /**
  * The methods of `tls.TLSSocket`, over whoever knows the answers: a living TLSSocket or what was kept of
- * one. It holds no state of its own; how the socket moves bytes is none of its business.
+ * one. Its state is what node:tls has as properties; how the socket moves bytes is none of its business.
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { X509Certificate } from 'node:crypto';
@@ -14,6 +14,7 @@ import type {
 } from 'node:tls';
 import { TLSSocket } from 'node:tls';
 import { KtlsError, invalidType, nodeError } from '../errors.js';
+import type { Negotiated } from '../handshake/negotiated.js';
 import type { TlsFacts } from '../handshake/tls-facts.js';
 
 export const tlsFacts = Symbol('ktls.tlsFacts');
@@ -27,6 +28,33 @@ interface Untyped {
 }
 
 export abstract class TlsApi extends TlsTypedSocket {
+  /** Always true, as on every TLS socket of Node. */
+  override readonly encrypted = true;
+  /** Whether the peer's certificate was verified. */
+  override authorized = false;
+  /** Why it was not, or `null`: as with node:tls the type does not say so. */
+  override authorizationError: Error = null as unknown as Error;
+  /** The protocol chosen by ALPN; `false` if none was, `null` before the handshake is done. */
+  override alpnProtocol: string | false | null = null;
+  /** The server name of SNI. */
+  override servername: string | false | null = null;
+  /** True until the connection is secured. */
+  secureConnecting = true;
+
+  /** What programs look at that do not know `secureConnecting`. */
+  get _secureEstablished(): boolean {
+    return !this.secureConnecting;
+  }
+
+  /** @internal The connection is secured. */
+  protected tlsEstablished(negotiated: Negotiated): void {
+    this.authorized = negotiated.authorized;
+    this.authorizationError = negotiated.authorizationError;
+    this.alpnProtocol = negotiated.alpnProtocol;
+    this.servername = negotiated.servername;
+    this.secureConnecting = false;
+  }
+
   /** @internal `null` before there is a TLS object. */
   abstract [tlsFacts](): TlsFacts | null;
 

@@ -308,3 +308,72 @@ describe('a worker', () => {
     expect(Number(ended.stdout)).toBeLessThanOrEqual(0);
   });
 });
+
+describe('a stream that is fed while data floods in', () => {
+  // The peer is a process of its own: it floods on whatever becomes of this one.
+  const FLOOD = `
+    const { spawn } = require('node:child_process');
+    async function fed(onData) {
+      const listener = net.createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+      await once(listener, 'listening');
+      const flood = "const s = require('node:net').connect(" + listener.address().port +
+        ", '127.0.0.1'); s.on('error', () => process.exit()); s.on('close', () => process.exit());" +
+        "(function go() { while (s.write(Buffer.alloc(65536))); s.once('drain', go); })();";
+      spawn(process.execPath, ['-e', flood], { stdio: 'ignore' }).unref();
+      const [socket] = await once(listener, 'connection');
+      listener.close();
+      const handle = socket._handle;
+      const channel = new Channel(handle.fd, () => {});
+      const { readStart, readStop } = Object.getPrototypeOf(handle);
+      readStart.call(handle);
+      const found = channel.feedStream(() => { setImmediate(() => channel.read()); return false; }, 1);
+      readStop.call(handle);
+      if (found !== 0) throw new Error('no stream: ' + found);
+      handle.readStart = () => (channel.startReading() && setImmediate(() => channel.read()), 0);
+      handle.readStop = () => (channel.stopReading(), 0);
+      channel.ref();
+      socket.on('data', onData).resume();
+      socket.read(0);
+    }
+  `;
+
+  test('does not outlive process.exit() in its reader', async () => {
+    const ended = await runAlone(`${FLOOD}
+      let parts = 0;
+      await fed(() => { if (++parts === 20) process.exit(5); });
+    `);
+    expect(ended).toMatchObject({ code: 5, signal: null, stderr: '' });
+  });
+
+  test('goes on behind what its reader throws', async () => {
+    const ended = await runAlone(`${FLOOD}
+      let thrown = 0;
+      process.on('uncaughtException', () => { if (++thrown === 50) { console.log('50'); process.exit(); } });
+      await fed(() => { throw new Error('of the reader'); });
+    `);
+    clean(ended);
+    expect(ended.stdout).toBe('50\n');
+  });
+
+  test('is gone with a worker that is terminated, or exits within its reader', async () => {
+    const body = script(`${FLOOD}
+      let parts = 0;
+      await fed(() => {
+        if (++parts === 20) {
+          parentPort.postMessage('floods');
+          if (workerData) process.exit(0);
+        }
+      });
+    `);
+    const ended = await runAlone(`
+      for (let i = 0; i < 6; i++) {
+        const worker = new Worker(${JSON.stringify(body)}, { eval: true, workerData: i % 2 });
+        await once(worker, 'message');
+        await worker.terminate();
+      }
+      console.log('done');
+    `);
+    clean(ended);
+    expect(ended.stdout).toBe('done\n');
+  });
+});

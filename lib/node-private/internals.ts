@@ -1,0 +1,31 @@
+/** The members of `net.Socket` and of its handle that are not documented, by their types. */
+import type { Server as NetServer, Socket } from 'node:net';
+
+/** Node's `TCP` handle (`process.binding('tcp_wrap')`), as far as we use it. */
+export interface TcpHandle {
+  readonly fd: number;
+  readonly bytesWritten: number;
+  readonly writeQueueSize: number;
+  reading: boolean;
+  onread: unknown;
+  readStart(): number;
+  readStop(): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+  getsockname(out: object): number;
+  getpeername(out: object): number;
+  setNoDelay(enable: boolean): number;
+  setKeepAlive(enable: boolean, delay: number): number;
+  close(callback?: () => void): void;
+  reset?(callback?: () => void): number;
+}
+
+export interface SocketInternals {
+  _handle: (TcpHandle & object) | null;
+  _server?: NetServer | null;
+  _host?: string | null;
+  _parent: Socket | null;
+  _unrefTimer(): void;
+}
+export const internals = (socket: Socket): SocketInternals => socket as unknown as SocketInternals;

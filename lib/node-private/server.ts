@@ -1,0 +1,47 @@
+/** How a `tls.Server` gets its connections, and what it expects to find on them. */
+import type { Server as NetServer, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
+
+/** The listener with which node:tls wraps an accepted connection. */
+export type ConnectionListener = (this: TlsServer, socket: Duplex) => void;
+
+/**
+ * Puts `replacement` in the place of the listener with which every `tls.Server` (and `https.Server`,
+ * `Http2SecureServer`) wraps accepted connections, and returns that listener; `undefined` if there is
+ * none. The constructor adds it first, so it is the first listener of 'connection'.
+ */
+export function replaceConnectionListener(
+  server: NetServer,
+  replacement: (socket: Socket) => void,
+): ConnectionListener | undefined {
+  const original = server.listeners('connection')[0] as ConnectionListener | undefined;
+  if (original?.name !== 'tlsConnectionListener') return undefined;
+  server.removeListener('connection', original as (...args: unknown[]) => void);
+  server.prependListener('connection', replacement);
+  return original;
+}
+
+/** `server.pauseOnConnect`: whether new sockets start paused. */
+export function pausesOnConnect(server: NetServer): boolean {
+  return (server as NetServer & { pauseOnConnect?: boolean }).pauseOnConnect === true;
+}
+
+/** `socket.server`: http2 with `allowHTTP1` writes to it what it expects to find on the server. */
+export function setServer(socket: TLSSocket, server: TlsServer): void {
+  (socket as TLSSocket & { server: TlsServer }).server = server;
+}
+
+/**
+ * A server that is `server` in everything but what `overrides` says, for one connection: node:tls asks
+ * it for options, contexts and listener counts (all inherited, so changes made later are seen) and emits
+ * its events on it.
+ */
+export function serverFacade(
+  server: TlsServer,
+  overrides: Pick<TlsServer, 'listenerCount'> & {
+    emit: (event: string | symbol, ...args: unknown[]) => boolean;
+  },
+): TlsServer {
+  return Object.assign(Object.create(server) as TlsServer, overrides);
+}

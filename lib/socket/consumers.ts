@@ -1,0 +1,187 @@
+/** Who gets what has been decrypted: the Readable, or another that takes its place. */
+import type { OnReadOpts, Socket } from 'node:net';
+import * as node from '../node-private.js';
+import type { DataPath } from './data-path.js';
+import { KernelPath } from './kernel-path.js';
+
+/** The Readable's reader. */
+export class Consumer {
+  /** Whether reading is asked for by way of the socket's handle, which notes that it is reading. */
+  readonly byHandle: boolean = false;
+  protected readonly socket: Socket;
+  #received = 0;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+
+  get bytesRead(): number {
+    return this.#received;
+  }
+
+  /** The socket that has the TCP handle. */
+  get tcp(): Socket {
+    return this.socket;
+  }
+
+  /** @returns whether it wants more */
+  deliver(chunk: Buffer): boolean {
+    this.#received += chunk.length;
+    node.touchTimeout(this.socket);
+    return this.take(chunk);
+  }
+
+  protected take(chunk: Buffer): boolean {
+    return this.socket.push(chunk);
+  }
+
+  deliverEnd(): void {
+    this.socket.push(null);
+    this.socket.read(0);
+  }
+
+  /** Whether this, and not the Readable alone, is asked to pause and resume. */
+  pause(): boolean {
+    return false;
+  }
+
+  /** @returns whether reading starts now */
+  resume(): boolean {
+    return false;
+  }
+
+  /** Calls back when nothing is under way that it has written itself. */
+  whenIdle(callback: () => void): void {
+    callback();
+  }
+}
+
+/** A program's own buffer, as `net.connect` takes one: outside of the Readable's accounting. */
+class OwnBuffer extends Consumer {
+  readonly #next: () => Uint8Array;
+  readonly #got: (bytes: number, buffer: Uint8Array) => boolean;
+  /** Where the next bytes go. */
+  #target: Uint8Array | null = null;
+  #halted = false;
+  /** What it has not got since it wants no more. */
+  #undelivered: Buffer | null = null;
+
+  constructor(socket: Socket, onread: OnReadOpts) {
+    super(socket);
+    this.#next = () => (typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer);
+    this.#got = (bytes, buffer) => onread.callback(bytes, buffer);
+  }
+
+  protected override take(chunk: Buffer): boolean {
+    this.#halted = false;
+    const halted = (): boolean => this.#halted;
+    for (let offset = 0; offset < chunk.length;) {
+      const target = (this.#target ??= this.#next());
+      const part = chunk.subarray(offset, offset + target.length);
+      target.set(part);
+      offset += part.length;
+      const more = this.#got(part.length, target) as boolean | undefined;
+      // Ahead of the next bytes, as net.Socket asks for it.
+      this.#target = this.#next();
+      if (more === false || halted()) {
+        this.#undelivered = chunk.subarray(offset);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  override pause(): boolean {
+    this.#halted = true;
+    return true;
+  }
+
+  override resume(): boolean {
+    const rest = this.#undelivered;
+    this.#undelivered = null;
+    return rest === null || this.take(rest);
+  }
+}
+
+/** Whoever reads the handle, in JavaScript or in native code: what comes this way is only the end. */
+class HandleReader extends Consumer {
+  override readonly byHandle = true;
+  /** What had come to the handle in clear. */
+  readonly #before: number;
+
+  constructor(socket: Socket) {
+    super(socket);
+    this.#before = node.bytesRead(socket);
+  }
+
+  override get bytesRead(): number {
+    return node.bytesRead(this.socket) - this.#before;
+  }
+}
+
+/**
+ * An http2 session, which reads and writes its handle in native code. It gets one that JavaScript stands
+ * behind: what it writes may have to wait for a KeyUpdate.
+ */
+class Http2Consumer extends Consumer {
+  override readonly byHandle = true;
+  readonly #stream: node.StreamHandle;
+
+  constructor(socket: Socket, path: DataPath) {
+    super(socket);
+    this.#stream = new node.StreamHandle(socket, {
+      readStart: () => path.read(),
+      readStop: () => path.pause(),
+      write: (chunks, done) => {
+        const encoding = 'buffer' as BufferEncoding;
+        path.writev(
+          chunks.map((chunk) => ({ chunk, encoding })),
+          done,
+        );
+      },
+      shutdown: (done) => path.finish(done),
+    });
+  }
+
+  override get tcp(): Socket {
+    return this.#stream.tcp;
+  }
+
+  protected override take(chunk: Buffer): boolean {
+    return this.#stream.deliver(chunk);
+  }
+
+  override deliverEnd(): void {
+    this.#stream.deliverEnd();
+  }
+
+  override whenIdle(callback: () => void): void {
+    this.#stream.whenIdle(callback);
+  }
+}
+
+/** Data goes where libuv would bring it, if that is where it is wanted. */
+function feedsHandle(socket: Socket, path: DataPath): boolean {
+  if (!(path instanceof KernelPath) || node.readsIntoUserBuffer(socket)) return false;
+  const handle = node.handleOf(socket)!;
+  if (node.whileReading(handle, () => path.feedStream()) !== true) return false;
+  node.feedBy(handle, path);
+  return true;
+}
+
+/**
+ * Who reads the socket from now on.
+ *
+ * @param http2 - Whether an http2 session is going to consume its handle.
+ */
+export function consumerOf(
+  socket: Socket,
+  path: DataPath,
+  http2: boolean,
+  onread: OnReadOpts | undefined,
+): Consumer {
+  if (http2) return new Http2Consumer(socket, path);
+  if (onread === undefined && feedsHandle(socket, path)) return new HandleReader(socket);
+  node.refuseConsumers(node.handleOf(socket)!);
+  return onread === undefined ? new Consumer(socket) : new OwnBuffer(socket, onread);
+}

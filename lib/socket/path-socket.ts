@@ -1,0 +1,186 @@
+/**
+ * A socket whose data path comes later: until then what is written waits, and so does who reads. It knows
+ * nothing of how the path comes to be.
+ */
+import { type OnReadOpts, Socket } from 'node:net';
+import type { Channel } from '../kernel/binding.js';
+import * as node from '../node-private.js';
+import { type Consumer, consumerOf } from './consumers.js';
+import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
+import { fileRequest, writeInOrder } from './send-file.js';
+import { TlsApi } from './tls-api.js';
+import { UserSpacePath } from './user-space-path.js';
+
+export abstract class PathSocket extends TlsApi {
+  /**
+   * Whether the peer's close_notify arrived: after 'end', `false` means that the stream may have been
+   * truncated (RFC 8446 section 6.1).
+   */
+  closeNotifyReceived = false;
+
+  #path: DataPath | null = null;
+  #consumer: Consumer | null = null;
+  #channel: Channel | null = null;
+  #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
+  #readWanted = false;
+  #fileBytes = 0;
+  #bytesInClear = 0;
+  #waiting = true;
+  #referenced = true;
+
+  static {
+    // Accessors of the prototype in Node, properties in its types.
+    Object.defineProperties(this.prototype, {
+      bytesRead: {
+        configurable: true,
+        get(this: PathSocket) {
+          return this.#consumer?.bytesRead ?? 0;
+        },
+      },
+      bytesWritten: {
+        configurable: true,
+        get(this: PathSocket) {
+          return this.#path instanceof UserSpacePath
+            ? this.#path.bytesWritten
+            : node.bytesWritten(this) - this.#bytesInClear + this.#fileBytes;
+        },
+      },
+    });
+  }
+
+  /** @internal How bytes move, once the connection is secured. */
+  protected get dataPath(): DataPath | null {
+    return this.#path;
+  }
+
+  /** @internal The socket that has the TCP handle: another if an http2 session has this one's. */
+  protected get tcp(): Socket {
+    return this.#consumer?.tcp ?? this;
+  }
+
+  /** @internal What watches the TCP connection, and keeps the event loop alive for it. */
+  protected get channel(): Channel | null {
+    return this.#channel;
+  }
+
+  /** @internal */
+  protected watch(channel: Channel): void {
+    this.#channel = channel;
+    this.#updateReference();
+  }
+
+  /** @internal What was written to the connection before it was ours, which is no plaintext of TLS. */
+  protected get bytesInClear(): number {
+    return this.#bytesInClear;
+  }
+
+  /** @internal The socket has this handle from now on. */
+  protected countFrom(handle: node.TcpHandle): void {
+    this.#bytesInClear = handle.bytesWritten;
+    this.#referenced = handle.hasRef();
+  }
+
+  /** @internal It is closed with the socket; nothing moves yet. */
+  protected usePath(path: DataPath): void {
+    this.#path = path;
+  }
+
+  /** @internal From here on bytes move; what was held goes first. Reading waits for `startReading`. */
+  protected openPath(path: DataPath, onread: OnReadOpts | undefined): void {
+    const http2 = this.alpnProtocol === 'h2' || node.expectsHttp2Session(this);
+    this.usePath(path);
+    this.#consumer = consumerOf(this, path, http2, onread);
+    const held = this.#held;
+    this.#held = null;
+    held?.write(path);
+  }
+
+  /** @internal As net.Socket does once it is connected: reading starts even before anybody listens. */
+  protected startReading(): void {
+    if (this.#readWanted) this._read(0);
+    else if (!this.isPaused()) this.read(0);
+  }
+
+  /** @internal What is held will not be written. */
+  protected giveUpHeld(error: Error): void {
+    const held = this.#held;
+    this.#held = null;
+    held?.callback(error);
+  }
+
+  /** @internal */
+  protected pathOwner(): PathOwner {
+    return {
+      deliver: (chunk) => this.#consumer!.deliver(chunk),
+      deliverEnd: (closeNotify) => {
+        this.closeNotifyReceived = closeNotify;
+        this.#consumer!.deliverEnd();
+      },
+      destroy: (error) => void this.destroy(error),
+      waiting: (waits) => {
+        this.#waiting = waits;
+        this.#updateReference();
+      },
+      reset: (error) => node.resetWith(this, error),
+      fileProgress: (bytes) => {
+        this.#fileBytes += bytes;
+        node.touchTimeout(this);
+      },
+    };
+  }
+
+  override _read(size: number): void {
+    this.#readWanted = true;
+    if (this.#consumer?.byHandle === true) super._read(size);
+    else this.#path?.read();
+  }
+
+  override pause(): this {
+    if (this.#consumer?.pause() === true) this.#path!.pause();
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.#consumer?.resume() === true) this.#path!.read();
+    return super.resume();
+  }
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
+    const file = fileRequest(chunk);
+    if (file !== undefined) this.#whenOpen((path) => path.sendFile(file, callback), callback);
+    else if (this.#path !== null) this.#path.write(chunk, encoding, callback);
+    else this.#whenOpen((path) => path.write(chunk, encoding, callback), callback);
+  }
+
+  override _writev(chunks: Chunk[], callback: WriteCallback): void {
+    if (this.#path !== null) writeInOrder(this.#path, chunks, callback);
+    else this.#whenOpen((path) => writeInOrder(path, chunks, callback), callback);
+  }
+
+  override _final(callback: WriteCallback): void {
+    this.#whenOpen((path) => this.#consumer!.whenIdle(() => path.finish(callback)), callback);
+  }
+
+  /** A Writable has one of these under way at most, so there is one place to hold it. */
+  #whenOpen(write: (path: DataPath) => void, callback: WriteCallback): void {
+    if (this.#path !== null) write(this.#path);
+    else this.#held = { write, callback };
+  }
+
+  override ref(): this {
+    this.#referenced = true;
+    this.#updateReference();
+    return super.ref();
+  }
+
+  override unref(): this {
+    this.#referenced = false;
+    this.#updateReference();
+    return super.unref();
+  }
+
+  #updateReference(): void {
+    if (this.#referenced && this.#waiting) this.#channel?.ref();
+    else this.#channel?.unref();
+  }
+}

@@ -1,0 +1,125 @@
+#include "stream_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "ktls_uapi.h"
+
+namespace ktls {
+namespace {
+
+// What libuv asks for, and how often it reads before others have their turn.
+constexpr size_t kSuggestedSize = size_t{64} * 1024;
+constexpr int kCallsPerTurn = 32;
+// RFC 8446 section 5.1: TLSPlaintext.length.
+constexpr size_t kMostPlaintext = size_t{16} * 1024;
+
+// Where a record goes that is, or may be, none of the consumer's.
+std::array<uint8_t, kMostPlaintext>& Scratch() {
+  thread_local std::array<uint8_t, kMostPlaintext> scratch;
+  return scratch;
+}
+
+bool IsData(const Received& got) {
+  return got.size > 0 && (got.type == uapi::kApplicationData || got.type == 0);
+}
+
+}  // namespace
+
+std::unique_ptr<StreamReader> StreamReader::Of(uv_loop_t* loop, int fd, bool to_the_end) {
+  const auto index = static_cast<size_t>(fd);
+  if (fd < 0 || index >= loop->nwatchers || loop->watchers[index] == nullptr) return nullptr;
+  // Of all watchers only a stream's can be this one, since a stream is reading this fd.
+  auto* const stream = reinterpret_cast<uv_stream_t*>(
+      reinterpret_cast<char*>(loop->watchers[index]) - offsetof(uv_stream_t, io_watcher));
+  if (stream->type != UV_TCP || stream->loop != loop || stream->io_watcher.fd != fd ||
+      stream->alloc_cb == nullptr || stream->read_cb == nullptr) {
+    return nullptr;
+  }
+  return std::unique_ptr<StreamReader>(new StreamReader(stream, fd, to_the_end));
+}
+
+StreamReader::StreamReader(uv_stream_t* stream, int fd, bool to_the_end)
+    : stream_(stream),
+      fd_(fd),
+      allocate_(stream->alloc_cb),
+      deliver_(stream->read_cb),
+      to_the_end_(to_the_end) {}
+
+bool StreamReader::Start() {
+  wanted_ = true;
+  return readable_;
+}
+
+void StreamReader::Stop() { wanted_ = false; }
+
+void StreamReader::Close() {
+  wanted_ = false;
+  stream_ = nullptr;
+}
+
+void StreamReader::Ready(bool ended) {
+  readable_ = true;
+  to_the_end_ |= ended;
+}
+
+const uint8_t* StreamReader::payload() { return Scratch().data(); }
+
+uint64_t StreamReader::TakeDelivered() { return std::exchange(delivered_, 0); }
+
+uv_buf_t StreamReader::Allocate() {
+  uv_buf_t buffer = uv_buf_init(nullptr, 0);
+  allocate_(reinterpret_cast<uv_handle_t*>(stream_), kSuggestedSize, &buffer);
+  return buffer;
+}
+
+StreamReader::Event StreamReader::Read() {
+  std::array<uint8_t, kMostPlaintext>& scratch = Scratch();
+  bool again = false;
+  for (int calls = 0; wanted_ && readable_; calls++) {
+    if (calls == kCallsPerTurn) return Event::kTurnOver;
+    // A second look seldom finds anything: no buffer of the consumer's for that.
+    uv_buf_t buffer = again ? uv_buf_init(nullptr, 0) : Allocate();
+    const size_t room = again ? scratch.size() : buffer.len;
+    uint8_t* const target = again ? scratch.data() : reinterpret_cast<uint8_t*>(buffer.base);
+    const bool usable = again || (target != nullptr && room >= kMostPlaintext);
+    const Received got = usable ? ReceiveRecord(fd_, target, room) : Received{-ENOBUFS, 0};
+    if (IsData(got) && !forbidden_) {
+      const auto size = static_cast<size_t>(got.size);
+      if (again) {
+        buffer = Allocate();
+        if (buffer.base == nullptr || buffer.len < size) {
+          other_ = {-ENOBUFS, 0};
+          return Event::kOther;
+        }
+        std::copy_n(scratch.data(), size, buffer.base);
+      }
+      // Less than there was room for: the kernel has no more, or has another type of record, and
+      // its next event says so.
+      const bool emptied = size < room;
+      again = emptied && to_the_end_;
+      if (emptied && !again) readable_ = false;
+      delivered_ += size;
+      deliver_(stream_, got.size, &buffer);
+      continue;
+    }
+    if (got.size == -EAGAIN) readable_ = false;
+    if (!again) {
+      if (got.size > 0) {
+        std::copy_n(target, std::min(static_cast<size_t>(got.size), scratch.size()),
+                    scratch.data());
+      }
+      // As libuv gives an unused buffer back.
+      deliver_(stream_, 0, &buffer);
+    }
+    if (got.size == -EAGAIN) break;
+    other_ = got;
+    return Event::kOther;
+  }
+  return Event::kNone;
+}
+
+}  // namespace ktls
