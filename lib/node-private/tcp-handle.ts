@@ -83,6 +83,8 @@ function stopFeeding(this: Fed): number {
 /** What starts and stops the reading of a claimed handle (`net.Socket`, http) does that to `feeder`. */
 export function feedBy(handle: TcpHandle, feeder: Feeder): void {
   (handle as Fed)[fedBy] = feeder;
+  // Whoever had the handle before may have wanted to read; whoever has it now asks again.
+  handle.reading = false;
   handle.readStart = startFeeding;
   handle.readStop = stopFeeding;
 }

@@ -32,12 +32,13 @@ export function outlives(
 ): Outlives {
   const { isServer, secrets, serverRandom, receiveSequence } = handshake.observer;
   const { suite } = installed;
+  const rekeys = kernelRekeys(suite.kernelCipher);
   let shadow: SessionShadow | null = null;
   let rekeying: Rekeying | null = null;
   if (suite.version === ProtocolVersion.TLS13) {
     const client = secrets.clientTrafficSecret!;
     const server = secrets.serverTrafficSecret!;
-    if (kernelRekeys(suite.kernelCipher)) {
+    if (rekeys) {
       rekeying = isServer
         ? new Rekeying(channel, server, client)
         : new Rekeying(channel, client, server);
@@ -54,6 +55,6 @@ export function outlives(
       ? new ServerFacts(tls, negotiated, Exporter.of(suite, secrets, serverRandom))
       : tls,
     shadowed: isServer ? null : handshake,
-    parts: { channel, installed, isServer, rekeying, rekeyAfter, shadow },
+    parts: { channel, installed, isServer, rekeys, rekeying, rekeyAfter, shadow },
   };
 }

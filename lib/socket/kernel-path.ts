@@ -45,6 +45,8 @@ export interface KernelPathParts {
   readonly channel: Channel;
   readonly installed: Installed;
   readonly isServer: boolean;
+  /** Whether the kernel can change keys, of whichever version of TLS. */
+  readonly rekeys: boolean;
   /** `null` where keys cannot change: TLS 1.2, or a kernel that cannot. */
   readonly rekeying: Rekeying | null;
   /** Records after which our own key is changed. */
@@ -65,6 +67,7 @@ export class KernelPath implements DataPath, FileCarrier {
   #receiver: Receiver | StreamReceiver;
   readonly #control: ControlRecords;
   readonly #shadow: SessionShadow | null;
+  readonly #parksKeyUpdates: boolean;
   readonly #keyUpdates: KeyUpdates | null;
   /** What must not go out ahead of a KeyUpdate that waits for room. */
   #held: HeldWrite[] = [];
@@ -83,11 +86,12 @@ export class KernelPath implements DataPath, FileCarrier {
   #closed = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
-    const { channel, installed, isServer, rekeying, rekeyAfter, shadow } = parts;
+    const { channel, installed, isServer, rekeys, rekeying, rekeyAfter, shadow } = parts;
     this.#channel = channel;
     this.#installed = installed;
     this.#owner = owner;
     this.#shadow = shadow;
+    this.#parksKeyUpdates = rekeys;
     this.#keyUpdates =
       rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this.#keyUpdatesOwner());
     this.#control = new ControlRecords(isServer, installed.version);
@@ -125,8 +129,8 @@ export class KernelPath implements DataPath, FileCarrier {
         forbidden: () => this.#act(this.#control.dataArrived()),
         ...this.#receiverSink(),
       },
-      // The kernel can change keys, so it parks what says that they change.
-      this.#keyUpdates !== null,
+      // What says that they change it parks behind data, in TLS 1.2 too, where it must not come.
+      this.#parksKeyUpdates,
     );
     if (receiver !== null) this.#receiver = receiver;
     return receiver !== null;
