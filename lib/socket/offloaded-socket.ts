@@ -10,7 +10,7 @@ import { KtlsError, invalidType, outOfRange } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
-import { type Channel, loadBinding } from '../kernel/binding.js';
+import { type Channel, Ready, loadBinding } from '../kernel/binding.js';
 import { type Installed, install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
 import { kernelRekeys, ulpRefusal } from '../kernel/probe.js';
@@ -93,6 +93,11 @@ export class OffloadedSocket extends TlsApi {
   #session: Buffer | null = null;
   #offload: OffloadState = pendingState;
   #stream: node.StreamHandle | null = null;
+  /**
+   * FIN has come. An http2 session that has nothing to wait for stops reading, and learns of the end only
+   * because node:tls reads on. So do we from now on: no more can come than the kernel holds.
+   */
+  #peerEnded = false;
   /** Of `onread`: where the next bytes go, whether it wants no more, and what it then has not got. */
   #target: Uint8Array | null = null;
   #halted = false;
@@ -251,8 +256,15 @@ export class OffloadedSocket extends TlsApi {
 
   /** @internal The events of a channel go to whoever is at work. */
   channelReady(events: number): void {
-    if (this.#path instanceof KernelPath) this.#path.ready(events);
-    else this.#handshake?.ready(events);
+    if (this.#path instanceof KernelPath) {
+      this.#path.ready(events);
+      if (events & Ready.PEER_HALF_CLOSED && !this.#peerEnded) {
+        this.#peerEnded = true;
+        if (this.#stream !== null) this.#path.read();
+      }
+      return;
+    }
+    this.#handshake?.ready(events);
   }
 
   #takeOver(raw: Socket): void {
@@ -465,7 +477,9 @@ export class OffloadedSocket extends TlsApi {
     }
     this.#stream = new node.StreamHandle(this, {
       readStart: () => this.#path?.read(),
-      readStop: () => this.#path?.pause(),
+      readStop: () => {
+        if (!this.#peerEnded) this.#path?.pause();
+      },
       write: (chunks, done) => {
         const encoding = 'buffer' as BufferEncoding;
         this.#path!.writev(
@@ -551,7 +565,7 @@ export class OffloadedSocket extends TlsApi {
   }
 
   #deliver(chunk: Buffer): boolean {
-    if (this.#stream !== null) return this.#stream.deliver(chunk);
+    if (this.#stream !== null) return this.#stream.deliver(chunk) || this.#peerEnded;
     const { onread } = this.#init;
     if (onread === undefined) return this.push(chunk);
     const next = (): Uint8Array =>
