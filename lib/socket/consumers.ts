@@ -50,6 +50,11 @@ export class Consumer {
     return false;
   }
 
+  /** FIN has come. @returns whether reading starts now, asked for or not */
+  peerEnded(): boolean {
+    return false;
+  }
+
   /** Calls back when nothing is under way that it has written itself. */
   whenIdle(callback: () => void): void {
     callback();
@@ -126,12 +131,19 @@ class HandleReader extends Consumer {
 class Http2Consumer extends Consumer {
   override readonly byHandle = true;
   readonly #stream: node.StreamHandle;
+  /**
+   * FIN has come. A session that has nothing to wait for stops reading, and learns of the end only because
+   * node:tls reads on. So do we from now on: no more can come than the kernel holds.
+   */
+  #ended = false;
 
   constructor(socket: Socket, path: DataPath) {
     super(socket);
     this.#stream = new node.StreamHandle(socket, {
       readStart: () => path.read(),
-      readStop: () => path.pause(),
+      readStop: () => {
+        if (!this.#ended) path.pause();
+      },
       write: (chunks, done) => {
         const encoding = 'buffer' as BufferEncoding;
         path.writev(
@@ -148,7 +160,13 @@ class Http2Consumer extends Consumer {
   }
 
   protected override take(chunk: Buffer): boolean {
-    return this.#stream.deliver(chunk);
+    return this.#stream.deliver(chunk) || this.#ended;
+  }
+
+  override peerEnded(): boolean {
+    const first = !this.#ended;
+    this.#ended = true;
+    return first;
   }
 
   override deliverEnd(): void {

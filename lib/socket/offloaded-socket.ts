@@ -10,7 +10,7 @@ import { KtlsError, invalidType, outOfRange } from '../errors.js';
 import type { Handshake } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
-import type { Channel } from '../kernel/binding.js';
+import { type Channel, Ready } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import { type OffloadSettings, type SendFileInit, parseSendFile } from '../options.js';
 import { maxPlaintextLength } from '../tls/constants.js';
@@ -184,8 +184,12 @@ export class OffloadedSocket extends PathSocket {
 
   /** @internal The events of a channel go to whoever is at work. */
   channelReady(events: number): void {
-    if (this.dataPath instanceof KernelPath) this.dataPath.ready(events);
-    else this.#handOver?.ready(events);
+    if (this.dataPath instanceof KernelPath) {
+      this.dataPath.ready(events);
+      if (events & Ready.PEER_HALF_CLOSED) this.peerEnded();
+    } else {
+      this.#handOver?.ready(events);
+    }
   }
 
   /** The TCP connection's own 'connect' is not ours: that one says that data may flow. */

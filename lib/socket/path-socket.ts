@@ -95,6 +95,11 @@ export abstract class PathSocket extends TlsApi {
     held?.write(path);
   }
 
+  /** @internal FIN has come. */
+  protected peerEnded(): void {
+    if (this.#consumer?.peerEnded() === true) this.#path!.read();
+  }
+
   /** @internal As net.Socket does once it is connected: reading starts even before anybody listens. */
   protected startReading(): void {
     if (this.#readWanted) this._read(0);

@@ -196,6 +196,29 @@ describeKernel('an http2 session', () => {
   });
 });
 
+describeKernel('a session that has stopped reading', () => {
+  it('still learns that its peer has ended', async () => {
+    await serve();
+    const sessions: nodeHttp2.ServerHttp2Session[] = [];
+    server.on('session', (session) => sessions.push(session));
+    const session = await connected();
+    const request = session.request({ ':method': 'POST' });
+    server.on('stream', (stream) => {
+      stream.on('data', () => {
+        stream.write('x');
+        process.nextTick(() => request.destroy());
+      });
+    });
+    request.resume();
+    request.write(Buffer.alloc(64 * 1024));
+    await once(request, 'close');
+    session.close();
+    await closed(session);
+    for (const each of sessions) await closed(each);
+    expect(accepted.map(isOffloaded)).toEqual([true]);
+  });
+});
+
 describeKernel('HTTP/1 beside it', () => {
   it('is served by the same server to the agent of ktls/https', async () => {
     await serve({ allowHTTP1: true });

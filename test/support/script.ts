@@ -64,6 +64,8 @@ export interface ScriptOptions {
   given?: object;
   env?: NodeJS.ProcessEnv;
   nodeArguments?: string[];
+  /** In milliseconds, for scripts that take longer than others. */
+  deadline?: number;
   /** The root of the package that the script uses: this one unless a test has another. */
   root?: string;
 }
@@ -90,7 +92,13 @@ export const scriptTimeout = { testTimeout: DEADLINE + 20_000 };
 
 /** Starts `body`, which may use the prelude's names and top-level `await`. */
 export function startScript(body: string, options: ScriptOptions = {}): Running {
-  const { given = {}, env = {}, nodeArguments = [], root = packageRoot } = options;
+  const {
+    given = {},
+    env = {},
+    nodeArguments = [],
+    root = packageRoot,
+    deadline = DEADLINE,
+  } = options;
   const beginning = prelude(root);
   const child = spawn(
     process.execPath,
@@ -104,7 +112,7 @@ export function startScript(body: string, options: ScriptOptions = {}): Running 
         ...env,
       },
       stdio: ['pipe', 'pipe', 'pipe'],
-      timeout: DEADLINE,
+      timeout: deadline,
       killSignal: 'SIGKILL',
     },
   );

@@ -1,7 +1,10 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { chart } from '../../../benchmarks/soak/chart.js';
 import { judge, memorySlope, slopeOf } from '../../../benchmarks/soak/judgement.js';
 import { CYCLE, connection, kinds } from '../../../benchmarks/soak/kinds.js';
-import type { ProcessState, SoakSample } from '../../../benchmarks/soak/result.js';
+import type { ProcessState, SoakResult, SoakSample } from '../../../benchmarks/soak/result.js';
 
 const rest: ProcessState = { heap: 10_000_000, resident: 80_000_000, fds: 24, handles: 5 };
 
@@ -107,5 +110,29 @@ describe('a soak', () => {
     }
     expect(seen.size).toBe(Object.keys(kinds).length * 4);
     expect(new Set(seen.values())).toEqual(new Set([4]));
+  });
+});
+
+describe('a committed soak', () => {
+  const folder = 'benchmarks/soak/results';
+  const names = readdirSync(folder);
+
+  it.each(names)('%s left nothing behind, and was under kernel TLS', (name) => {
+    const result = JSON.parse(readFileSync(join(folder, name), 'utf8')) as SoakResult;
+    expect(judge(result.samples)).toEqual([]);
+    const { secured, offloaded } = result.tally!;
+    expect(offloaded.tx).toBeGreaterThanOrEqual(secured);
+    expect(offloaded.rx).toBeGreaterThanOrEqual(secured);
+  });
+
+  it('has a chart made of it', () => {
+    const charts = readdirSync('docs/reliability').filter((name) => name.endsWith('.svg'));
+    expect(charts).toHaveLength(names.length);
+    const made = names.map((name) =>
+      chart(JSON.parse(readFileSync(join(folder, name), 'utf8')) as SoakResult),
+    );
+    for (const name of charts) {
+      expect(made).toContain(readFileSync(join('docs/reliability', name), 'utf8'));
+    }
   });
 });
