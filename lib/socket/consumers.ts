@@ -50,6 +50,11 @@ export class Consumer {
     return false;
   }
 
+  /** All listeners have seen the socket: who is to consume its handle in native code does by now. */
+  announced(): void {
+    // The Readable consumes nothing.
+  }
+
   /** FIN has come. @returns whether reading starts now, asked for or not */
   peerEnded(): boolean {
     return false;
@@ -121,6 +126,12 @@ class HandleReader extends Consumer {
 
   override get bytesRead(): number {
     return node.bytesRead(this.socket) - this.#before;
+  }
+
+  /** The HTTP/1 parser does it as soon as it gets the socket; node:tls, at any time, would read past us. */
+  override announced(): void {
+    const handle = node.handleOf(this.socket);
+    if (handle !== null) node.refuseConsumers(handle);
   }
 }
 

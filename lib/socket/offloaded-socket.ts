@@ -267,7 +267,7 @@ export class OffloadedSocket extends PathSocket {
     this.#negotiated = negotiated;
     this.tlsEstablished(negotiated);
     node.setConnecting(this, false);
-    if (node.isUnderTls(node.handleOf(this)!)) {
+    if (this.#isNested()) {
       // It waits for 'connect', and would then read and write past all that we do.
       this.usePath(path);
       this.destroy(new KtlsError('ERR_KTLS_NESTED'));
@@ -279,8 +279,16 @@ export class OffloadedSocket extends PathSocket {
       this.#tellSession();
     } finally {
       // Even if a listener threw: the application may catch that.
+      this.announced();
+      if (this.#isNested()) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
       if (!this.destroyed) this.startReading();
     }
+  }
+
+  /** Whether node:tls has been put on the handle. */
+  #isNested(): boolean {
+    const handle = node.handleOf(this);
+    return handle !== null && node.isUnderTls(handle);
   }
 
   #tellSession(): void {

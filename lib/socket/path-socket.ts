@@ -95,6 +95,11 @@ export abstract class PathSocket extends TlsApi {
     held?.write(path);
   }
 
+  /** @internal The listeners of a secured connection have been called. */
+  protected announced(): void {
+    this.#consumer?.announced();
+  }
+
   /** @internal FIN has come. */
   protected peerEnded(): void {
     if (this.#consumer?.peerEnded() === true) this.#path!.read();

@@ -218,6 +218,12 @@ describeKernel('TLS within TLS', () => {
     if (!outer.closed) await once(outer, 'close');
     expect(outer.bytesWritten).toBe(0);
 
+    const announced = ktls.connect(options);
+    announced.on('secureConnect', () => {
+      tls.connect({ socket: announced, ...insecure }).on('error', () => undefined);
+    });
+    await expect(once(announced, 'close')).rejects.toMatchObject({ code: 'ERR_KTLS_NESTED' });
+
     const later = await secured(ktls.connect(options));
     expect(() => tls.connect({ socket: later, ...insecure })).toThrow('must be a StreamBase');
     expect(await echoes(later)).toBe(true);
