@@ -85,7 +85,7 @@ const faulty = `
       });
     };
     // The number makes it another fault than the last one, which has been.
-    process.env.KTLS_FAULT = fault + ' ' + number++;
+    process.env.KTLS_FAULT = fault + ' #' + number++;
     if (role === 'client') {
       const socket = connect(port, { ...limits, mode });
       watch(socket);

@@ -1,14 +1,14 @@
 /*
  * LD_PRELOAD: makes one system call fail on purpose.
  *
- *   KTLS_FAULT="<call> <errno> <nth> [<fd>]"
+ *   KTLS_FAULT="<call> <errno> <nth> [<fd>] [#...]"
  *
  * <call> is ulp, tx, rx (the setsockopt()s of kernel TLS), send or recv, watch (the epoll_ctl() of an
  * edge-triggered watch, which libuv's are not), or, on sockets that have the TLS layer, sendmsg, recvmsg,
  * sendfile or write, which stands for writev() too. The nth such call since the variable got its present
  * value, of those on the fd if there is one, fails with the errno given as a number. It is read at every
  * call, so a Node program arms a fault by assigning to process.env, when everything before it has gone
- * well.
+ * well. What follows a # only makes it another value.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
