@@ -1,6 +1,5 @@
 /** `ktls serve --workers`: processes that share the port, and what they and the first one say to each other. */
 import cluster, { type Worker } from 'node:cluster';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { FileServer, type FileServerOptions } from './file-server.js';
 import { type Reporter, type TransferState, lines, silent } from './reporter.js';
@@ -52,7 +51,9 @@ export class WorkerPool {
   /** Resolves when all have answered their last requests and are gone. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const gone = this.#workers().map((worker) => once(worker, 'exit'));
+    const gone = this.#workers().map(
+      (worker) => new Promise((resolve) => worker.once('exit', resolve)),
+    );
     for (const worker of this.#workers()) this.#tell(worker, { type: 'stop' });
     await Promise.all(gone);
   }
@@ -73,10 +74,11 @@ export class WorkerPool {
   #fork(count: number): void {
     const worker = cluster.fork();
     const transfers = new Set<string>();
+    // EPIPE: what is said to one that is just ending, by node:cluster itself too. Its 'exit' tells.
+    worker.on('error', () => undefined);
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'ready') {
-        this.#tell(worker, this.#start);
-        if (this.#stopping) this.#tell(worker, { type: 'stop' });
+        this.#tell(worker, this.#stopping ? { type: 'stop' } : this.#start);
       } else if (message.type === 'listening') {
         this.#listening.add(worker);
         if (this.#listening.size >= count) this.#started(message.port);
@@ -111,7 +113,7 @@ export class WorkerPool {
 /** What a worker does: it serves until it is told to stop. */
 export async function work(): Promise<number> {
   const say = (message: FromWorker): void => {
-    if (process.connected) process.send!(message);
+    if (process.connected) process.send!(message, () => undefined);
   };
   // The terminal sends Ctrl-C to all processes; the first one says what is to be done.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
@@ -142,7 +144,8 @@ export async function work(): Promise<number> {
       }
     });
     const leave = (status: number): void => {
-      process.disconnect();
+      // It may have been told twice.
+      if (process.connected) process.disconnect();
       resolve(status);
     };
     say({ type: 'ready' });
