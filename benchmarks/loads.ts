@@ -68,16 +68,9 @@ async function h2load(args: readonly string[], count: number, connections: numbe
 /**
  * Loads before the one that counts. Several, on connections of their own: however long the first is, the
  * second costs two to three times as much as those behind it (seen in Node 20, with plain http too).
- *
- * @param count requests of each
  */
-export async function warmUp(
-  target: Target,
-  path: string,
-  count: number,
-  connections: number,
-): Promise<void> {
-  for (let i = 0; i < 3; i++) await requests(target, path, count, connections);
+export async function warmUp(load: () => Promise<Done>): Promise<void> {
+  for (let i = 0; i < 3; i++) await load();
 }
 
 /** The third column of h2load's log, a line a request. */

@@ -3,10 +3,10 @@
  * to standard output, which is all that leaves a guest. `benchmarks/session.ts` starts it, where it is to
  * measure, with an Order as its argument.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { certificate } from './certificate.js';
 import { type DriverName, drivers } from './drivers/driver.js';
 import { machine } from './machine.js';
 import { offloadedSoFar } from './measure.js';
@@ -30,14 +30,6 @@ async function take(scene: Scene, trial: Trial, driver: DriverName): Promise<Ver
     throw new Error(`${trial.name}, ${driver}: of ${sample.connections} connections, ${counted}`);
   }
   return { ...sample, offloaded };
-}
-
-function certificate(folder: string): { key: string; cert: string } {
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const subject = ['-subj', '/CN=localhost', '-days', '2', '-keyout', key, '-out', cert];
-  execFileSync('openssl', ['req', ...kind, ...subject], { stdio: 'pipe' });
-  return { key: readFileSync(key, 'latin1'), cert: readFileSync(cert, 'latin1') };
 }
 
 function fileMaker(folder: string) {
@@ -83,7 +75,7 @@ async function main(order: Order): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'ktls-bench-'));
   try {
     const { version, cipher } = order;
-    const tls = { ...certificate(folder), version, cipher };
+    const tls = { ...certificate(), version, cipher };
     await run(order, trial, { tls, folder, file: fileMaker(folder) });
   } finally {
     rmSync(folder, { recursive: true });

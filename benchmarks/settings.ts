@@ -1,5 +1,6 @@
 /** The options of a run, as `npm run bench` and the process that measures both read them. */
 import { parseArgs } from 'node:util';
+import { count } from './count.js';
 import { type DriverName, isDriverName } from './drivers/driver.js';
 import { type Trial, trials, trialsOf } from './trials/table.js';
 
@@ -37,12 +38,6 @@ export interface Settings {
 }
 
 const list = (text: string | undefined): string[] | undefined => text?.split(',').filter(Boolean);
-
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${text}: not a count`);
-  return value;
-}
 
 /** A word that is the name of a trial means no other. */
 const matches = (name: string, word: string): boolean =>
@@ -87,7 +82,7 @@ export function settingsOf(args: string[]): Settings {
   if (chosen.length === 0) throw new Error('no trial is left by --filter and --drivers');
   return {
     trials: chosen,
-    samples: values.samples ? positive('samples', values.samples) : quick ? 1 : undefined,
+    samples: values.samples ? count('samples', values.samples) : quick ? 1 : undefined,
     version,
     cipher:
       values.cipher ??
@@ -95,8 +90,8 @@ export function settingsOf(args: string[]): Settings {
     json: values.json,
     resume: values.resume,
     vm: values.vm,
-    jobs: positive('jobs', values.jobs),
-    timeout: positive('timeout', values.timeout),
+    jobs: count('jobs', values.jobs),
+    timeout: count('timeout', values.timeout),
     list: values.list,
     help: values.help,
   };

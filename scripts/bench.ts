@@ -2,17 +2,12 @@
  * `npm run bench`: the benchmarks on this host's kernel if it has TLS, else in a VM that counts
  * instructions, where figures repeat within 2 % whatever else the host does.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import ktls from 'ktls';
 import type { Result } from '../benchmarks/result.js';
+import { save } from '../benchmarks/save.js';
 import { carryOut, ordersOf } from '../benchmarks/session.js';
 import { type Settings, help, settingsOf } from '../benchmarks/settings.js';
-
-/** At no time is there half a file. */
-function save(file: string, result: Result): void {
-  writeFileSync(`${file}.partial`, `${JSON.stringify(result, null, 1)}\n`);
-  renameSync(`${file}.partial`, file);
-}
 
 function read(file: string, resume: boolean): Result | undefined {
   if (!existsSync(file)) return undefined;
@@ -31,7 +26,7 @@ async function bench(settings: Settings): Promise<number> {
       : 'On the wall clock, which is noisy: mind the spread.',
   );
   const { failed } = await carryOut(orders, settings, vm, known, (result) => {
-    if (json !== undefined) save(json, result);
+    if (json !== undefined) save(json, `${JSON.stringify(result, null, 1)}\n`);
   });
   console.log(`\n${orders.length - failed} of ${orders.length} trials measured`);
   return failed === 0 ? 0 : 1;

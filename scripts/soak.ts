@@ -3,10 +3,10 @@
  * anything of them is left behind. On this host's kernel if it has TLS and none is named, else in a VM.
  */
 import { spawn } from 'node:child_process';
-import { renameSync, writeFileSync } from 'node:fs';
 import ktls from 'ktls';
 import { MarkedOutput } from '../benchmarks/marked-output.js';
 import { revision } from '../benchmarks/revision.js';
+import { save } from '../benchmarks/save.js';
 import { chart } from '../benchmarks/soak/chart.js';
 import { judge, memorySlope } from '../benchmarks/soak/judgement.js';
 import {
@@ -20,13 +20,6 @@ import { type SoakSettings, help, settingsOf } from '../benchmarks/soak/settings
 import { runInVm } from '../vm/run.js';
 
 const script = 'out/benchmarks/soak/run.js';
-
-/** At no time is there half a file. */
-function save(file: string | undefined, text: string): void {
-  if (file === undefined) return;
-  writeFileSync(`${file}.partial`, text);
-  renameSync(`${file}.partial`, file);
-}
 
 function show({ connections, seconds, server, client, keyed }: SoakSample): void {
   const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(2);
@@ -59,8 +52,8 @@ async function soak(settings: SoakSettings): Promise<number> {
       show(sample);
     }
     const result = { ...facts, samples } as SoakResult;
-    save(json, `${JSON.stringify(result)}\n`);
-    if (samples.length > 0) save(svg, chart(result));
+    if (json !== undefined) save(json, `${JSON.stringify(result)}\n`);
+    if (svg !== undefined && samples.length > 0) save(svg, chart(result));
   });
   const onOutput = (chunk: Buffer): void => output.read(chunk);
   const native = settings.kernel === undefined && ktls.probe().available;

@@ -7,6 +7,8 @@ export function svg(width: number, height: number, option: echarts.EChartsCoreOp
   image.setOption({ animation: false, backgroundColor: '#ffffff', ...option });
   const text = image.renderToSVGString();
   image.dispose();
-  // Class names count up over the images of a process.
-  return `${text.replace(/zr\d+-/g, 'zr-')}\n`;
+  // Images and classes are numbered over the whole process.
+  const plain = text.replace(/zr\d+-/g, 'zr-');
+  const classes = [...new Set(plain.match(/zr-cls-\d+/g))];
+  return `${plain.replace(/zr-cls-\d+/g, (name) => `zr-cls-${classes.indexOf(name)}`)}\n`;
 }

@@ -3,15 +3,16 @@
  * writes what it sees behind a mark to standard output, which is all that leaves a guest. It gets the
  * `SoakOrder` as its argument.
  */
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import ktls from 'ktls';
+import { certificate } from '../certificate.js';
 import { host } from '../machine.js';
 import { offloadedSoFar } from '../measure.js';
 import { ask, message, stop } from '../processes.js';
-import type { BatchTally, SoakBatch, SoakPorts, SoakServerSettings } from './protocol.js';
+import type { BatchTally, SoakBatch, SoakPorts } from './protocol.js';
 import {
   type ProcessState,
   SOAK_MARK,
@@ -34,14 +35,6 @@ const PATIENCE = 30_000;
 
 const order = JSON.parse(process.argv[2]!) as SoakOrder;
 const tell = (message: SoakMessage): void => console.log(SOAK_MARK + JSON.stringify(message));
-
-function certificate(): SoakServerSettings {
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const subject = ['-subj', '/CN=localhost', '-days', '30', '-keyout', '-', '-out', '-'];
-  const pem = execFileSync('openssl', ['req', ...kind, ...subject], { stdio: 'pipe' }).toString();
-  const at = pem.indexOf('-----BEGIN CERTIFICATE');
-  return { key: pem.slice(0, at), cert: pem.slice(at) };
-}
 
 /** What else moves the resident size, up and down by tens of megabytes: V8's nursery, malloc's arenas. */
 const STEADY = {

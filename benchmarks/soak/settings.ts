@@ -1,6 +1,7 @@
 /** The options of a soak, as `npm run soak` and the process that measures both read them. */
 import { parseArgs } from 'node:util';
 import { type KernelName, isKernelName } from '../../vm/kernels.js';
+import { count } from '../count.js';
 import { CYCLE } from './kinds.js';
 
 export const help = `Makes connections of every kind and looks whether anything of them is left behind.
@@ -28,12 +29,6 @@ export interface SoakSettings {
   readonly svg: string | undefined;
   readonly timeout: number;
   readonly help: boolean;
-}
-
-function count(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${text}: not a count`);
-  return value;
 }
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;

@@ -30,7 +30,7 @@ function memory(set: Set, name: string, bytes: number, counts: [number, number],
     set,
     drivers: node,
     sample: underLoad({
-      warmUp: (target) => loads.warmUp(target, path, counts[0], clients),
+      warmUp: (target) => loads.warmUp(() => loads.requests(target, path, counts[0], clients)),
       load: (target) => loads.requests(target, path, counts[1], clients),
     }),
   });
@@ -50,7 +50,8 @@ function file(set: Set, name: string, bytes: number, count: number) {
       warmUp: async (target, { file }) => {
         file(small);
         if (target.closes) return;
-        await loads.warmUp(target, `/file/${small}`, Math.min(count, 1000), 1);
+        const path = `/file/${small}`;
+        await loads.warmUp(() => loads.requests(target, path, Math.min(count, 1000), 1));
       },
       load: (target, { file }) => {
         file(bytes);
@@ -141,9 +142,7 @@ export const trials: readonly Trial[] = [
     drivers: node,
     sample: underLoad({
       role: 'http2',
-      warmUp: async (target) => {
-        for (let i = 0; i < 3; i++) await loads.streams(target, mixed, 2000, 4);
-      },
+      warmUp: (target) => loads.warmUp(() => loads.streams(target, mixed, 2000, 4)),
       load: (target) => loads.streams(target, mixed, 2000, 4),
     }),
   }),
