@@ -69,9 +69,7 @@ const faulty = `
   first.client.destroy();
   first.listener.close();
   await once(first.listener, 'close');
-  const inUse = () => Object.entries(ktls.stats())
-    .filter(([name]) => name.startsWith('TlsCurr'))
-    .reduce((sum, [, count]) => sum + count, sockets());
+  const inUse = () => keys() + sockets();
   let number = 0;
   async function suffer({ port, mode, fault, marker }) {
     const before = inUse();

@@ -23,9 +23,6 @@ const counting = `
   const { count } = given;
   const listener = server();
   const port = await listening(listener);
-  const inKernel = () => Object.entries(ktls.stats())
-    .filter(([name]) => name.startsWith('TlsCurr'))
-    .reduce((sum, [, count]) => sum + count, 0);
   const resources = () => process.getActiveResourcesInfo().sort().join(' ');
   const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
   const one = async (end) => {
@@ -45,12 +42,12 @@ const counting = `
   for await (const line of readline.createInterface(process.stdin)) {
     const end = new Function('client', 'accepted', line);
     await one(end);
-    const before = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+    const before = { fds: sockets(), resources: resources(), inKernel: keys() };
     for (let i = 0; i < count; i++) await one(end);
-    const same = () => sockets() <= before.fds && inKernel() <= before.inKernel &&
+    const same = () => sockets() <= before.fds && keys() <= before.inKernel &&
       resources() === before.resources;
     for (let i = 0; i < 100 && !same(); i++) await delay(20);
-    const after = { fds: sockets(), resources: resources(), inKernel: inKernel() };
+    const after = { fds: sockets(), resources: resources(), inKernel: keys() };
     const connections = await new Promise((resolve) =>
       listener.getConnections((error, count) => resolve(count)));
     say('left', same() ? 'the same' : JSON.stringify({ before, after }), connections);

@@ -89,9 +89,7 @@ const watching = (role: Role): readonly Case[] =>
 const body = `
   const file = os.tmpdir() + '/ktls-faults-' + process.pid;
   fs.writeFileSync(file, Buffer.alloc(given.file, 'f'));
-  const inUse = () => Object.entries(ktls.stats())
-    .filter(([name]) => name.startsWith('TlsCurr'))
-    .reduce((sum, [, count]) => sum + count, sockets());
+  const inUse = () => keys() + sockets();
   const closed = (socket) => new Promise((resolve) => socket.on('close', resolve));
   const counting = (socket) => {
     const seen = { received: 0 };

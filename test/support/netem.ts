@@ -4,8 +4,11 @@
  */
 import { execFileSync } from 'node:child_process';
 
-const run = (program: string, line: string): void =>
-  void execFileSync(program, line.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] });
+function run(program: string, line: string): void {
+  // It is no network of this host's that may be spoilt.
+  if (process.env['KTLS_VM'] === undefined) throw new Error('not in the VM');
+  execFileSync(program, line.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] });
+}
 
 /** Of the interface as it is: one "packet" holds a whole TLS record, so that losing one is rare. */
 const LOOPBACK = { mtu: 65536, segments: 65535 };
@@ -17,8 +20,6 @@ function packets({ mtu, segments }: typeof LOOPBACK): void {
 
 /** @param netem - What tc-netem(8) takes, such as `loss 1%`. @returns how to undo it. */
 export function spoil(netem: string): () => void {
-  // It is no network of this host's that may be spoilt.
-  if (process.env['KTLS_VM'] === undefined) throw new Error('not in the VM');
   packets(ETHERNET);
   run('tc', `qdisc replace dev lo root netem limit 10000 ${netem}`);
   return () => {
@@ -29,7 +30,6 @@ export function spoil(netem: string): () => void {
 
 /** Limits the windows of connections made from now on, in bytes. @returns how to undo it. */
 export function clampWindows(bytes: number): () => void {
-  if (process.env['KTLS_VM'] === undefined) throw new Error('not in the VM');
   const route = 'local 127.0.0.0/8 dev lo table local';
   run('ip', `route replace ${route} window ${bytes}`);
   return () => run('ip', `route replace ${route}`);

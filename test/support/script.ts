@@ -46,6 +46,10 @@ const sockets = () =>
   fs.readdirSync('/proc/self/fd').filter((fd) => {
     try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('socket:'); } catch { return false; }
   }).length;
+// Keys that the kernel has, of all processes.
+const keys = () => Object.entries(ktls.stats())
+  .filter(([name]) => name.startsWith('TlsCurr'))
+  .reduce((sum, [, count]) => sum + count, 0);
 // Another script like this one, in a thread.
 const startWorker = (body, workerData) =>
   new Worker(new URL('data:text/javascript,' + encodeURIComponent(given.prelude + body)), { workerData });
