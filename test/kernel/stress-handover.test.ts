@@ -5,7 +5,6 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as tls from 'node:tls';
 import { expect, it } from 'vitest';
@@ -96,7 +95,7 @@ async function produce(socket: AnySocket, pieces: Buffer[], random: Random): Pro
 class Server {
   readonly listener: tls.Server;
   readonly port: number;
-  readonly #accounts = new Map<number, Account>();
+  readonly #accounts = new Map<string, Account>();
   #accepted = 0;
   #arrived: (() => void)[] = [];
 
@@ -110,7 +109,7 @@ class Server {
       received.catch(() => undefined);
       void produce(socket, pieces, random);
       const offloaded = side === 'node' || isOffloaded(socket);
-      this.#accounts.set(socket.remotePort!, {
+      this.#accounts.set(socket.servername as string, {
         sent: digest(Buffer.concat(pieces)),
         received,
         offloaded,
@@ -125,12 +124,15 @@ class Server {
     return new Server(listener, port, side);
   }
 
-  /** The account of the connection with the client on this port. */
-  async account(port: number): Promise<Account> {
+  /**
+   * The account of the connection that was made under this name. Its port would not tell it: a port is free
+   * for the next when both sides have sent FIN, however much the client still has to read.
+   */
+  async account(servername: string): Promise<Account> {
     for (;;) {
-      const account = this.#accounts.get(port);
+      const account = this.#accounts.get(servername);
       if (account !== undefined) {
-        this.#accounts.delete(port);
+        this.#accounts.delete(servername);
         return account;
       }
       await new Promise<void>((resolve) => this.#arrived.push(resolve));
@@ -147,6 +149,7 @@ async function handOver(
   server: Server,
   side: Side,
   version: Version,
+  servername: string,
   random: Random,
   progress: Progress,
 ): Promise<string | null> {
@@ -155,17 +158,16 @@ async function handOver(
     minVersion: version,
     maxVersion: version,
     allowHalfOpen: true,
+    servername,
     ...(random.below(2) === 0 ? { highWaterMark: 1 + random.below(2000) } : {}),
   } as tls.ConnectionOptions);
   const closed = new Promise((resolve) => client.once('close', resolve));
   const received = consume(client, random);
   void produce(client, pieces, random);
-  let port = 0;
-  client.once('secureConnect', () => (port = (client.address() as AddressInfo).port));
   progress.now = 'while the client receives';
   const atClient = await received;
   progress.now = 'before the server has accepted';
-  const account = await server.account(port);
+  const account = await server.account(servername);
   progress.now = 'while the server receives';
   const atServer = await account.received;
   const offloaded = account.offloaded && (side === 'node' || isOffloaded(client));
@@ -190,7 +192,8 @@ describeKernel('application data that races with Finished', () => {
         };
         await trials(COUNT, AT_ONCE, async (random, number, progress) => {
           const [server, client] = pairings[number % pairings.length]!;
-          const outcome = await handOver(servers[server], client, version, random, progress);
+          const name = `trial-${number}.example`;
+          const outcome = await handOver(servers[server], client, version, name, random, progress);
           return outcome && `${server} server, ${client} client: ${outcome}`;
         });
         await servers.ktls.close();
