@@ -22,8 +22,6 @@ import { Scratch } from '../support/scratch.js';
 import { modifiedAt, writeSite } from '../support/site.js';
 
 const SIZE = 1_000_000;
-/** Everything takes longer under emulation. */
-const patience = { timeout: 20_000 };
 
 describeKernel('serve-static', () => {
   const scratch = new Scratch();
@@ -152,12 +150,12 @@ describeKernel('serve-static', () => {
     ended.catch(() => undefined);
     client.pause();
     client.write(rawRequest('GET /shrinking'));
-    await expect.poll(() => serving.accepted[0]?.bytesWritten, patience).toBeGreaterThan(100_000);
+    await expect.poll(() => serving.accepted[0]?.bytesWritten).toBeGreaterThan(100_000);
     truncateSync(path, 1000);
     client.resume();
     await expect(ended).rejects.toMatchObject({ code: 'ECONNRESET' });
     await closed(client);
-    await expect.poll(() => openFiles(path), patience).toBe(0);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('lets go of the file when the client goes', async () => {
@@ -168,7 +166,7 @@ describeKernel('serve-static', () => {
     await once(client, 'readable');
     expect(openFiles(path)).toBeGreaterThan(0);
     client.destroy();
-    await expect.poll(() => openFiles(path), patience).toBe(0);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('streams to HTTP/2', async () => {

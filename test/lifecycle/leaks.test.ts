@@ -46,7 +46,7 @@ const counting = `
     for (let i = 0; i < count; i++) await one(end);
     const same = () => sockets() <= before.fds && keys() <= before.inKernel &&
       resources() === before.resources;
-    for (let i = 0; i < 100 && !same(); i++) await delay(20);
+    for (let i = 0; i < 500 && !same(); i++) await delay(20);
     const after = { fds: sockets(), resources: resources(), inKernel: keys() };
     const connections = await new Promise((resolve) =>
       listener.getConnections((error, count) => resolve(count)));

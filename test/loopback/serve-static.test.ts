@@ -487,7 +487,7 @@ it('survives clients of either protocol that leave at any moment', async () => {
     if (i % 3 === 0) session.destroy();
     else session.close();
   }
-  await expect.poll(() => openFiles(path), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => openFiles(path)).toBe(0);
   expect((await ask(served.port, '/sub%20dir/')).status).toBe(200);
   await served.close();
   server.close();

@@ -146,7 +146,6 @@ test.each([
     });
     console.log(names.filter((name) => name === path).length);
   `,
-    30_000,
   );
   expect(ended).toMatchObject({ code: 0, signal: null, stdout: '0\n', stderr: '' });
 });

@@ -211,7 +211,6 @@ describe('a worker', () => {
         }
         `,
       ),
-      60_000,
     );
     clean(ended);
     expect(ended.stdout).toBe('1\n'.repeat(12));
@@ -229,7 +228,6 @@ describe('a worker', () => {
         }
         `,
       ),
-      60_000,
     );
     clean(ended);
   });
@@ -307,7 +305,6 @@ describe('a worker', () => {
         console.log(last - first);
         `,
       ),
-      60_000,
     );
     clean(ended);
     expect(Number(ended.stdout)).toBeLessThanOrEqual(0);
