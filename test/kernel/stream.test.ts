@@ -19,6 +19,7 @@ import {
 } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
 import { clean, runScript } from '../support/script.js';
+import { TcpEnd } from '../support/tcp-state.js';
 import { Witness } from '../support/witness.js';
 
 const large = Buffer.alloc(1_000_000, 'something large');
@@ -52,16 +53,14 @@ const halfOpen: PairOptions = {
 
 /** Writes until nothing moves any more: the reader has stopped, and all buffers are full. */
 async function jam(writer: AnySocket): Promise<number> {
+  const end = new TcpEnd(writer);
   let written = 0;
-  for (;;) {
+  do {
     writer.write(large);
     written += large.length;
-    await sleep(50);
-    const waiting = writer.writableLength;
-    if (waiting === 0) continue;
-    await sleep(200);
-    if (writer.writableLength === waiting) return written;
-  }
+    while (writer.writableLength > 0 && !(await end.isFull())) await sleep(1);
+  } while (writer.writableLength === 0);
+  return written;
 }
 
 describeKernel('reading', () => {
