@@ -16,6 +16,7 @@ import serveStatic, { type ServeStaticOptions, fastifyStatic } from '../../lib/s
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { modifiedAt, writeSite } from '../support/site.js';
+import { TcpEnd } from '../support/tcp-state.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
@@ -500,9 +501,15 @@ it('does not let a file that becomes shorter pass for the whole', async () => {
   const socket = connect(served.port, '127.0.0.1');
   socket.write('GET /shrinking HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(socket, 'readable');
+  const end = new TcpEnd(socket);
   truncateSync(path, 1000);
   socket.resume();
-  await expect(once(socket, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' });
+  // Up to Node 22 libuv takes a reset that it finds behind data for an end; the kernel does not.
+  const outcome = await new Promise((resolve) => {
+    socket.once('end', () => resolve(end.exists ? 'an end' : 'ECONNRESET'));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code));
+  });
+  expect(outcome).toBe('ECONNRESET');
   await expect.poll(() => openFiles(path)).toBe(0);
   await served.close();
 });
