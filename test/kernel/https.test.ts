@@ -392,10 +392,11 @@ describeKernel('closing a server', () => {
   });
 
   it('close() ends idle connections and waits for the answer of others', async () => {
-    const { server, idle, busy, answer } = await busyAndIdle();
+    const { server, idle, idleSocket, busy, answer } = await busyAndIdle();
     let over = false;
     server.close(() => (over = true));
     expect(await readAll(idle)).toHaveLength(0);
+    await closed(idleSocket);
     expect(over).toBe(false);
     expect(await connections(server)).toBe(1);
     const ended = once(server, 'close');
