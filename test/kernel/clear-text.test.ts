@@ -67,6 +67,7 @@ const faulty = `
   // Whatever the kernel is asked once a process has been asked after this.
   const first = await pair(limits);
   first.client.destroy();
+  first.server.destroy();
   first.listener.close();
   await once(first.listener, 'close');
   const inUse = () => keys() + sockets();

@@ -2,7 +2,6 @@
  * What a close waits for is counted exactly: at rest TCP has taken what the plaintext and the records add
  * up to, not a byte more or less. One byte too few and a close never ends, one too many and it loses data.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Channel, loadBinding } from '../../lib/kernel/binding.js';
 import { kernelTakes } from '../../lib/kernel/probe.js';
@@ -13,6 +12,7 @@ import { rsaCertificate } from '../support/certificates.js';
 import { describeKernel } from '../support/kernel.js';
 import { data, handshake, message } from '../support/record-peer.js';
 import { type Version, roles, scripted } from '../support/scripted.js';
+import { TcpEnd } from '../support/tcp-state.js';
 
 /** The channels made in the test at hand: a socket keeps its own to itself. */
 const made: Channel[] = [];
@@ -87,7 +87,7 @@ describeKernel('what TCP has taken is exactly what was sent', () => {
           peer.receivedAlerts.length === alerts,
       );
       // Until the acknowledgements are in, the two halves of the count may disagree.
-      await sleep(50);
+      await new TcpEnd(socket).delivered();
 
       const plaintext = socket.bytesWritten + 2 * alerts;
       expect(everythingInTcp(channel!, start, plaintext)).toBe(true);

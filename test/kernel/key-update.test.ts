@@ -30,6 +30,7 @@ import {
 } from '../support/record-peer.js';
 import { roles, scripted } from '../support/scripted.js';
 import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { TcpEnd } from '../support/tcp-state.js';
 import { Witness } from '../support/witness.js';
 
 const AES128 = 51;
@@ -53,16 +54,17 @@ function followUpdates(peer: RecordPeer): { count: number } {
  * @returns the bytes written
  */
 async function fill(socket: AnySocket): Promise<number> {
-  let written = 0;
-  for (let full = 0; full < 3; full++) {
+  const end = new TcpEnd(socket);
+  for (let written = 0; ;) {
+    const full = await end.isFull();
+    let taken = 0;
     for (const size of [16 * 1024, 1]) {
-      const taken = writeUntilRefused(fdOf(socket), Buffer.alloc(size));
-      written += taken;
-      if (taken > 0) full = 0;
+      taken += writeUntilRefused(fdOf(socket), Buffer.alloc(size));
     }
-    await sleep(20);
+    if (full && taken === 0) return written;
+    written += taken;
+    await sleep(1);
   }
-  return written;
 }
 
 function writeUntilRefused(fd: number, chunk: Buffer): number {
