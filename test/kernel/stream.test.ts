@@ -83,6 +83,21 @@ describeKernel('reading', () => {
     expect((await readExactly(ours, written)).length).toBe(written);
   });
 
+  for (const side of ['node', 'ktls'] as const) {
+    it(`of a server that pauses what it accepts sees an end without data (${side})`, async () => {
+      await using pair = await connectPair({
+        server: side,
+        client: 'node',
+        serverOptions: { pauseOnConnect: true, allowHalfOpen: true },
+      });
+      expect(pair.server.isPaused()).toBe(true);
+      const ended = once(pair.server, 'end');
+      pair.client.end();
+      await ended;
+      expect(pair.server.isPaused()).toBe(true);
+    });
+  }
+
   forEach('by async iteration gets everything', async (ours, others) => {
     others.end(large);
     expect((await readAll(ours)).equals(large)).toBe(true);
