@@ -86,9 +86,11 @@ export class UserSpacePath implements DataPath {
 
   #written(callback: WriteCallback): (error?: Error | null) => void {
     this.#writing++;
+    this.#owner.progressed();
     this.#wait(this.#reading);
     return (error) => {
       this.#writing--;
+      this.#owner.progressed();
       this.#wait(this.#reading);
       callback(error);
     };

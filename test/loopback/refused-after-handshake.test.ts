@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { createSecureServer } from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
@@ -159,6 +160,23 @@ for (const version of versions) {
         await once(listener, 'close');
       });
 
+      it(`is not idle while a ${role} writes`, async () => {
+        await using pair = await open(version, ours(role));
+        await using idle = await open(version, ours(role));
+        const [subject, peer] = facing(role, pair);
+        const received = readAll(peer);
+        const timedOut = firstToBeIdle(subject, facing(role, idle)[0]);
+        let sent = '';
+        while (timedOut.first === null) {
+          sent += 'x';
+          await new Promise((written) => subject.write('x', written));
+          await sleep(10);
+        }
+        expect(timedOut.first).not.toBe(subject);
+        subject.end();
+        expect((await received).toString()).toBe(sent);
+      });
+
       it(`reports a reset to a ${role}`, async () => {
         const [server, client] = ours(role);
         const { listener, port } = await listen(server, limits(version));
@@ -283,6 +301,17 @@ it('a fragment length that is no integer is a wrong argument, as for node:tls', 
     );
   }
 });
+
+/** The socket of `role`, and its peer. */
+const facing = (role: Role, { server, client }: Pair): [subject: AnySocket, peer: AnySocket] =>
+  role === 'server' ? [server, client] : [client, server];
+
+/** Which of several sockets is the first that nothing moves on for a while. */
+function firstToBeIdle(...sockets: AnySocket[]): { readonly first: AnySocket | null } {
+  const found: { first: AnySocket | null } = { first: null };
+  for (const socket of sockets) socket.setTimeout(300, () => (found.first ??= socket));
+  return found;
+}
 
 /** Long enough for everything that can move on loopback to have moved. */
 async function exchangeTurns(): Promise<void> {
