@@ -18,6 +18,8 @@ export class UserSpacePath implements DataPath {
     this.#tls = tls;
     this.#owner = owner;
     tls.pause();
+    // When to end is for the owner, who may still have much to give to its reader.
+    tls.allowHalfOpen = true;
     tls.on('data', (chunk: Buffer) => {
       if (!owner.deliver(chunk)) this.pause();
     });
@@ -26,7 +28,9 @@ export class UserSpacePath implements DataPath {
       owner.deliverEnd(false);
     });
     tls.on('error', (error: Error) => owner.destroy(error));
-    tls.on('close', () => owner.destroy());
+    tls.on('close', () => {
+      if (!tls.readableEnded) owner.destroy();
+    });
   }
 
   get bytesWritten(): number {

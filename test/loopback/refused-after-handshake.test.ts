@@ -177,6 +177,27 @@ for (const version of versions) {
         expect((await received).toString()).toBe(sent);
       });
 
+      it(`keeps what has come for a ${role} that reads late, and its own side open`, async () => {
+        const before = openSockets();
+        for (const endsFirst of [false, true]) {
+          const pair = await open(version, ours(role), endsFirst ? halfOpen : {});
+          const [subject, peer] = facing(role, pair);
+          if (endsFirst) {
+            subject.end('answer');
+            expect(await new Witness(peer).until('end')).toEqual(['answer', 'end']);
+          }
+          peer.end(Buffer.alloc(1000, 'x'));
+          await once(peer, 'finish');
+          await exchangeTurns();
+          if (!endsFirst) subject.write('answer');
+          expect((await readAll(subject)).length).toBe(1000);
+          if (!endsFirst) expect((await readAll(peer)).toString()).toBe('answer');
+          pair.listener.close();
+          await once(pair.listener, 'close');
+        }
+        await onlyOpen(before);
+      });
+
       it(`reports a reset to a ${role}`, async () => {
         const [server, client] = ours(role);
         const { listener, port } = await listen(server, limits(version));
