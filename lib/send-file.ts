@@ -60,12 +60,31 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
   request.opened.then(
     () => {
       if (response.destroyed) closed();
-      else void queueFile(response, request);
+      else uncorked(response, () => void queueFile(response, request));
     },
     // What `sent` says too.
     () => undefined,
   );
   return request.sent.finally(() => response.off('close', closed));
+}
+
+/**
+ * Writes to a response at once, and what it holds ahead of that if it is corked: of a chunked one a write of
+ * no length, as a marker is, would overtake it (seen in Node 24).
+ */
+function uncorked(response: ServerResponse, write: () => void): void {
+  const corks = response.writableCorked;
+  if (corks === 0) {
+    write();
+    return;
+  }
+  for (let cork = 0; cork < corks; cork++) response.uncork();
+  // Node corks a connection that is not by itself, up to the next turn.
+  const { socket } = response;
+  socket?.cork();
+  write();
+  socket?.uncork();
+  for (let cork = 0; cork < corks; cork++) response.cork();
 }
 
 async function stream(target: Writable, request: FileRequest): Promise<number> {

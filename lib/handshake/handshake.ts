@@ -127,6 +127,11 @@ export class Handshake {
     return this.#tls;
   }
 
+  /** Whether node:tls has been told that the TCP stream has ended. */
+  get peerEnded(): boolean {
+    return this.#transport.peerEnded;
+  }
+
   /** The TCP connection stands. */
   attach(channel: Channel): void {
     this.#transport.attach(channel);
@@ -166,7 +171,8 @@ export class Handshake {
     this.#phase = 'over';
     this.#released = true;
     this.observer.secrets.wipe();
-    this.#transport.continueReceiving();
+    // Once there is somebody for what comes.
+    process.nextTick(() => this.#transport.continueReceiving());
   }
 
   /** The socket is being destroyed. */

@@ -32,6 +32,7 @@ export class RecordTransport extends HandleSocket {
   #wanted = false;
   #readable = false;
   #receiving = false;
+  #peerEnded = false;
   #unsent: Buffer[] = [];
   /** Bytes of the first of them that are sent. */
   #offset = 0;
@@ -48,6 +49,11 @@ export class RecordTransport extends HandleSocket {
   /** Whether node:tls is at work, or a write of it waits for the kernel. */
   get busy(): boolean {
     return this.#receiving || !this.idle;
+  }
+
+  /** Whether the TCP stream has ended, with all that came before it given to node:tls. */
+  get peerEnded(): boolean {
+    return this.#peerEnded;
   }
 
   /**
@@ -130,8 +136,10 @@ export class RecordTransport extends HandleSocket {
       this.#readable = false;
     } else {
       this.#wanted = false;
-      if (record === 0) this.deliverEnd();
-      else this.destroy(errnoError(record, 'read'));
+      if (record === 0) {
+        this.#peerEnded = true;
+        this.deliverEnd();
+      } else this.destroy(errnoError(record, 'read'));
     }
   }
 

@@ -37,6 +37,8 @@ export interface PathOwner {
   waiting(waits: boolean): void;
   /** Destroys the connection with RST, which no peer takes for a regular end. */
   reset(error: Error): void;
+  /** Something is being written, or was: the idle timer starts anew. */
+  progressed(): void;
   /** Bytes of files were sent. */
   fileProgress(bytes: number): void;
 }

@@ -83,6 +83,11 @@ export class HandOver {
     return this.#handshake.tls;
   }
 
+  /** Whether node:tls has been told that the TCP stream has ended. */
+  get peerEnded(): boolean {
+    return this.#handshake.peerEnded;
+  }
+
   ready(events: number): void {
     this.#handshake.ready(events);
   }

@@ -60,6 +60,10 @@ interface HeldWrite {
   callback: WriteCallback;
 }
 
+/** No encoding makes more than three bytes of a unit of UTF-16. */
+const mostBytes = (chunk: Buffer | string): number =>
+  typeof chunk === 'string' ? 3 * chunk.length : chunk.length;
+
 export class KernelPath implements DataPath, FileCarrier {
   readonly #channel: Channel;
   #installed: Installed;
@@ -172,21 +176,24 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    const { handle } = this.#owner;
-    if (this.#mayWrite(chunk.length)) handle.write(chunk, encoding, callback);
-    else this.#hold(() => handle.write(chunk, encoding, callback), callback);
+    if (this.#mayWrite(mostBytes(chunk), 1)) this.#owner.handle.write(chunk, encoding, callback);
+    else this.#hold(() => this.write(chunk, encoding, callback), callback);
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    const { handle } = this.#owner;
-    const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
-    if (this.#keyUpdates === null || this.#mayWrite(bytes())) handle.writev(chunks, callback);
-    else this.#hold(() => handle.writev(chunks, callback), callback);
+    const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + mostBytes(chunk), 0);
+    if (this.#keyUpdates === null || this.#mayWrite(bytes(), chunks.length)) {
+      this.#owner.handle.writev(chunks, callback);
+    } else {
+      this.#hold(() => this.writev(chunks, callback), callback);
+    }
   }
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
   setMaxFragment(bytes: number): boolean {
-    return this.#channel.setMaxPayload(bytes) === 0;
+    const limited = this.#channel.setMaxPayload(bytes) === 0;
+    if (limited) this.#keyUpdates?.limitRecords(bytes);
+    return limited;
   }
 
   /** Changes our own keys, and asks the peer to change its. */
@@ -197,10 +204,10 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   /** Whether so many bytes may be written now: not while a KeyUpdate waits to go ahead of them. */
-  #mayWrite(bytes: number): boolean {
+  #mayWrite(bytes: number, pieces: number): boolean {
     const updates = this.#keyUpdates;
     if (updates === null) return true;
-    updates.beforeWrite(bytes);
+    updates.beforeWrite(bytes, pieces);
     if (!updates.pending) return true;
     this.#wait();
     return false;
@@ -254,7 +261,7 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   writeData(data: Buffer, callback: WriteCallback): void {
-    this.#owner.handle.write(data, 'buffer' as BufferEncoding, callback);
+    this.write(data, 'buffer' as BufferEncoding, callback);
   }
 
   send(file: OpenFile, { chunkSize, immutable }: SendFileOptions, sink: TransferSink) {
@@ -274,7 +281,7 @@ export class KernelPath implements DataPath, FileCarrier {
       // In between the chunks keys may change.
       mayContinue: (bytes) => {
         this.#keyUpdates?.advance();
-        return this.#mayWrite(bytes);
+        return this.#mayWrite(bytes, 1);
       },
     });
     return this.#transfer;

@@ -16,6 +16,9 @@ const BURST = 32;
 const PER_SECOND = 1;
 const BYTES_EACH = 64 * 1024;
 
+/** The most pieces of a write that go to the kernel in one call: `IOV_MAX`, which libuv keeps to. */
+const PIECES_A_CALL = 1024;
+
 /** Who wanted the keys to change. */
 export type RekeyCause = 'peer' | 'limit' | 'application';
 
@@ -48,9 +51,11 @@ export class KeyUpdates {
   readonly #now: () => number;
   #pending: Pending | null = null;
   #closed = false;
-  /** An upper bound of the records since the kernel was last asked for their number, nearly. */
-  #estimate = 0;
+  /** An upper bound of the records since the kernel was last asked for their number. */
+  #estimate: number;
+  /** The kernel is asked again before there can be more. */
   #askAt: number;
+  #recordSize = maxPlaintextLength;
   #allowance = BURST;
   #allowedAt: number;
 
@@ -70,7 +75,8 @@ export class KeyUpdates {
     this.#limit = limit;
     this.#owner = owner;
     this.#now = now;
-    this.#askAt = limit / 2;
+    this.#estimate = Number(owner.installed().firstSendSequence);
+    this.#askAt = limit;
     this.#allowedAt = now();
   }
 
@@ -101,19 +107,29 @@ export class KeyUpdates {
     if (updateRequested) this.update(false, 'peer');
   }
 
-  /** So many bytes are about to be written. */
-  beforeWrite(bytes: number): void {
-    this.#estimate += 1 + Math.ceil(bytes / maxPlaintextLength);
+  /** Records have so many bytes of plaintext at most from now on. */
+  limitRecords(bytes: number): void {
+    this.#recordSize = bytes;
+    // What is not with the kernel yet was counted in larger ones.
+    this.#askAt = 0;
+  }
+
+  /** So many bytes, or fewer, are about to be written: once again if they were held back. */
+  beforeWrite(bytes: number, pieces: number): void {
+    // A call ends its last record, full or not.
+    const most = Math.ceil(pieces / PIECES_A_CALL) + Math.ceil(bytes / this.#recordSize);
+    this.#estimate += most;
     if (this.#estimate < this.#askAt || this.#pending !== null) return;
     const { suite, version } = this.#owner.installed();
     const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
     const records = typeof sequence === 'bigint' ? Number(sequence) : 0;
     if (records >= this.#limit) {
       this.update(false, 'limit');
-      return;
+    } else {
+      this.#askAt = this.#limit - records;
     }
-    this.#estimate = 0;
-    this.#askAt = Math.max(1, (this.#limit - records) / 2);
+    // Of the key that is in use by now.
+    this.#estimate = most;
   }
 
   /** Sends a KeyUpdate as soon as there is room for it. */
@@ -149,7 +165,7 @@ export class KeyUpdates {
     this.#owner.reinstalled(result);
     this.#owner.sent(keyUpdateLength);
     this.#estimate = 0;
-    this.#askAt = this.#limit / 2;
+    this.#askAt = this.#limit;
     this.#owner.rekeyed('tx', pending.cause);
     this.#finish(null);
   }

@@ -260,7 +260,9 @@ export class OffloadedSocket extends PathSocket {
     const negotiated = snapshot(tls);
     this.#facts = tls;
     this.#offload = refusedState(reason, negotiated);
-    this.#secured(negotiated, new UserSpacePath(tls, this.pathOwner()));
+    const handOver = this.#handOver!;
+    const path = new UserSpacePath(tls, () => handOver.peerEnded, this.pathOwner());
+    this.#secured(negotiated, path);
   }
 
   #secured(negotiated: Negotiated, path: DataPath): void {

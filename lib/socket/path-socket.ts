@@ -135,6 +135,7 @@ export abstract class PathSocket extends TlsApi {
         this.#updateReference();
       },
       reset: (error) => node.resetWith(this, error),
+      progressed: () => node.touchTimeout(this),
       fileProgress: (bytes) => {
         this.#fileBytes += bytes;
         node.touchTimeout(this);

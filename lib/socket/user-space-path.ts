@@ -13,20 +13,32 @@ export class UserSpacePath implements DataPath {
   #reading = true;
   #writing = 0;
   #file: FileRequest | null = null;
+  #closeNotify = false;
 
-  constructor(tls: TLSSocket, owner: PathOwner) {
+  /** @param peerEnded - Whether node:tls has been told that the TCP stream has ended. */
+  constructor(tls: TLSSocket, peerEnded: () => boolean, owner: PathOwner) {
     this.#tls = tls;
     this.#owner = owner;
     tls.pause();
+    // When to end is for the owner, who may still have much to give to its reader.
+    tls.allowHalfOpen = true;
+    const push = tls.push.bind(tls);
+    tls.push = (chunk, encoding) => {
+      // When 'end' comes, FIN may have come as well as close_notify.
+      if (chunk === null) this.#closeNotify = !peerEnded();
+      return push(chunk, encoding);
+    };
     tls.on('data', (chunk: Buffer) => {
       if (!owner.deliver(chunk)) this.pause();
     });
     tls.on('end', () => {
       this.#wait(false);
-      owner.deliverEnd(false);
+      owner.deliverEnd(this.#closeNotify);
     });
     tls.on('error', (error: Error) => owner.destroy(error));
-    tls.on('close', () => owner.destroy());
+    tls.on('close', () => {
+      if (!tls.readableEnded) owner.destroy();
+    });
   }
 
   get bytesWritten(): number {
@@ -86,9 +98,11 @@ export class UserSpacePath implements DataPath {
 
   #written(callback: WriteCallback): (error?: Error | null) => void {
     this.#writing++;
+    this.#owner.progressed();
     this.#wait(this.#reading);
     return (error) => {
       this.#writing--;
+      this.#owner.progressed();
       this.#wait(this.#reading);
       callback(error);
     };

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { createSecureServer } from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
@@ -159,24 +160,77 @@ for (const version of versions) {
         await once(listener, 'close');
       });
 
+      it(`is not idle while a ${role} writes`, async () => {
+        await using pair = await open(version, ours(role));
+        await using idle = await open(version, ours(role));
+        const [subject, peer] = facing(role, pair);
+        const received = readAll(peer);
+        const timedOut = firstToBeIdle(subject, facing(role, idle)[0]);
+        let sent = '';
+        while (timedOut.first === null) {
+          sent += 'x';
+          await new Promise((written) => subject.write('x', written));
+          await sleep(10);
+        }
+        expect(timedOut.first).not.toBe(subject);
+        subject.end();
+        expect((await received).toString()).toBe(sent);
+      });
+
+      it(`keeps what has come for a ${role} that reads late, and its own side open`, async () => {
+        const before = openSockets();
+        for (const endsFirst of [false, true]) {
+          const pair = await open(version, ours(role), endsFirst ? halfOpen : {});
+          const [subject, peer] = facing(role, pair);
+          if (endsFirst) {
+            subject.end('answer');
+            expect(await new Witness(peer).until('end')).toEqual(['answer', 'end']);
+          }
+          peer.end(Buffer.alloc(1000, 'x'));
+          await once(peer, 'finish');
+          await exchangeTurns();
+          if (!endsFirst) subject.write('answer');
+          expect((await readAll(subject)).length).toBe(1000);
+          if (!endsFirst) expect((await readAll(peer)).toString()).toBe('answer');
+          pair.listener.close();
+          await once(pair.listener, 'close');
+        }
+        await onlyOpen(before);
+      });
+
+      it(`knows a clean end from a cut as a ${role}`, async () => {
+        await using clean = await open(version, ours(role));
+        const [ended, peer] = facing(role, clean);
+        // A server of node:tls that ends at once sends no close_notify: it still has tickets to send.
+        expect(await exchange(clean, 10)).toBe(true);
+        expect(ended).toMatchObject({ closeNotifyReceived: false });
+        // FIN comes right behind close_notify, before anybody reads.
+        peer.end('all');
+        await once(peer, 'finish');
+        await exchangeTurns();
+        expect((await readAll(ended)).toString()).toBe('all');
+        expect(ended).toMatchObject({ closeNotifyReceived: true });
+
+        // A FIN alone, and one within a record.
+        for (const begun of [[], [23, 3, 3, 0, 40, 1]]) {
+          const { subject, other, wire, close } = await openTapped(role, version);
+          const witness = new Witness(subject);
+          other.write('a part');
+          await witness.received(6);
+          wire.end(Buffer.from(begun));
+          expect(await witness.until('end')).toEqual(['a part', 'end']);
+          expect(subject).toMatchObject({ closeNotifyReceived: false });
+          await close();
+        }
+      });
+
       it(`reports a reset to a ${role}`, async () => {
-        const [server, client] = ours(role);
-        const { listener, port } = await listen(server, limits(version));
-        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
-        const wire = await tap(port);
-        const socket = connectTo(wire.port, client, limits(version));
-        const [[accepting]] = await Promise.all([accepted, once(socket, 'secureConnect')]);
-        const [subject, other] = role === 'server' ? [accepting, socket] : [socket, accepting];
+        const { subject, wire, close } = await openTapped(role, version);
         const witness = new Witness(subject);
-        other.on('error', () => undefined);
-        const [near, far] = wire.sockets as [Socket, Socket];
-        (role === 'server' ? far : near).resetAndDestroy();
+        wire.resetAndDestroy();
         expect(await witness.until('close')).toEqual(['error', 'close']);
         expect(witness.error?.code).toBe('ECONNRESET');
-        other.destroy();
-        await wire.close();
-        listener.close();
-        await once(listener, 'close');
+        await close();
       });
 
       it(`is over for a ${role} that is destroyed with an error`, async () => {
@@ -283,6 +337,37 @@ it('a fragment length that is no integer is a wrong argument, as for node:tls', 
     );
   }
 });
+
+/** The socket of `role`, and its peer. */
+const facing = (role: Role, { server, client }: Pair): [subject: AnySocket, peer: AnySocket] =>
+  role === 'server' ? [server, client] : [client, server];
+
+/** Our socket, what it is connected to by way of a proxy, and the proxy's socket on its side. */
+async function openTapped(role: Role, version: Version) {
+  const [server, client] = ours(role);
+  const { listener, port } = await listen(server, limits(version));
+  const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+  const tapped = await tap(port);
+  const socket = connectTo(tapped.port, client, limits(version));
+  const [[accepting]] = await Promise.all([accepted, once(socket, 'secureConnect')]);
+  const [subject, other] = role === 'server' ? [accepting, socket] : [socket, accepting];
+  const [near, far] = tapped.sockets as [Socket, Socket];
+  other.on('error', () => undefined);
+  const close = async (): Promise<void> => {
+    other.destroy();
+    await tapped.close();
+    listener.close();
+    await once(listener, 'close');
+  };
+  return { subject, other, wire: role === 'server' ? far : near, close };
+}
+
+/** Which of several sockets is the first that nothing moves on for a while. */
+function firstToBeIdle(...sockets: AnySocket[]): { readonly first: AnySocket | null } {
+  const found: { first: AnySocket | null } = { first: null };
+  for (const socket of sockets) socket.setTimeout(300, () => (found.first ??= socket));
+  return found;
+}
 
 /** Long enough for everything that can move on loopback to have moved. */
 async function exchangeTurns(): Promise<void> {

@@ -128,6 +128,31 @@ for (const length of [true, false]) {
   });
 }
 
+it('keeps a file’s place in a response that is corked', async () => {
+  const server = http.createServer((_request, response) => {
+    response.flushHeaders();
+    response.cork();
+    response.cork();
+    response.write('before ');
+    void sendFile(response, file, { end: 9 }).then(() => {
+      response.write(' after');
+      response.write(`wards, corked ${response.writableCorked} times`);
+      response.uncork();
+      response.uncork();
+      response.end();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const expected = ['before ', content.subarray(0, 10), ' afterwards, corked 2 times'].map((part) =>
+    Buffer.from(part),
+  );
+  expect(Buffer.from(await answer.arrayBuffer()).equals(Buffer.concat(expected))).toBe(true);
+  server.close();
+  server.closeAllConnections();
+});
+
 it('goes through a response’s own write where that was replaced', async () => {
   const server = http.createServer((_request, response) => {
     const write = response.write.bind(response) as (chunk: Buffer, done: () => void) => boolean;

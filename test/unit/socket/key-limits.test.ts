@@ -1,0 +1,173 @@
+/** No key protects more records than it may, whatever is written: the kernel's number is asked for in time. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Direction, Ready } from '../../../lib/kernel/binding.js';
+import { Rekeying } from '../../../lib/kernel/rekey.js';
+import type { Chunk } from '../../../lib/socket/data-path.js';
+import { KernelPath } from '../../../lib/socket/kernel-path.js';
+import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
+import { ProtocolVersion, maxPlaintextLength } from '../../../lib/tls/constants.js';
+import { FakeChannel } from '../../support/fake-channel.js';
+
+const { EAGAIN } = constants.errno;
+const version = ProtocolVersion.TLS13;
+const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
+const LIMIT = 50;
+/** Records that node:tls has sent under the same key. */
+const TICKETS = 2n;
+/** libuv's: pieces that go to the kernel in one call. */
+const IOV_MAX = 1024;
+
+/** Makes records of what is written, as the kernel does, and counts them. */
+class CountingChannel extends FakeChannel {
+  /** Records under each key that is no longer in use. */
+  readonly retired: number[] = [];
+  asked = 0;
+  recordSize = maxPlaintextLength;
+
+  installKeys(direction: Direction): number {
+    if (direction === Direction.TX) {
+      this.retired.push(Number(this.sequence));
+      this.sequence = 0n;
+    }
+    return 0;
+  }
+
+  setMaxPayload(bytes: number): number {
+    this.recordSize = bytes;
+    return 0;
+  }
+
+  override sendSequence(): bigint | number {
+    this.asked++;
+    return super.sendSequence();
+  }
+
+  watchWritable(): number {
+    return 0;
+  }
+
+  /** @param pieces - The lengths of what is written at once. */
+  encrypt(pieces: number[]): void {
+    for (let at = 0; at < pieces.length; at += IOV_MAX) {
+      const bytes = pieces.slice(at, at + IOV_MAX).reduce((sum, length) => sum + length, 0);
+      this.sequence = BigInt(this.sequence) + BigInt(Math.ceil(bytes / this.recordSize));
+    }
+  }
+}
+
+let channel: CountingChannel;
+let path: KernelPath;
+/** The number of records under the key in use at the start of each write. */
+let before: number[];
+
+beforeEach(() => {
+  channel = new CountingChannel(-EAGAIN);
+  channel.sequence = TICKETS;
+  before = [];
+  const written = (chunks: Chunk[], callback: () => void): void => {
+    before.push(Number(channel.sequence));
+    channel.encrypt(chunks.map(({ chunk, encoding }) => Buffer.byteLength(chunk, encoding)));
+    callback();
+  };
+  const ignored = (): void => undefined;
+  path = new KernelPath(
+    {
+      channel: channel.asChannel(),
+      installed: { suite, version, bytesInTcp: 0, firstSendSequence: TICKETS },
+      isServer: true,
+      rekeys: true,
+      rekeying: new Rekeying(channel.asChannel(), randomBytes(32), randomBytes(32)),
+      rekeyAfter: LIMIT,
+      shadow: null,
+    },
+    {
+      deliver: () => true,
+      deliverEnd: ignored,
+      destroy: ignored,
+      waiting: ignored,
+      reset: ignored,
+      progressed: ignored,
+      fileProgress: ignored,
+      rekeyed: ignored,
+      handle: {
+        write: (chunk, encoding, callback) => written([{ chunk, encoding }], callback),
+        writev: written,
+        shutdown: ignored,
+        setNoDelay: ignored,
+        fd: () => -1,
+        bytesWritten: () => 0,
+      },
+    },
+  );
+});
+
+const write = (chunk: Buffer | string): void =>
+  path.write(
+    chunk,
+    typeof chunk === 'string' ? 'utf8' : ('buffer' as BufferEncoding),
+    () => undefined,
+  );
+const small = Buffer.alloc(1);
+const large = Buffer.alloc(20 * maxPlaintextLength);
+const huge = Buffer.alloc(60 * maxPlaintextLength);
+
+const writers: [what: string, write: (turn: number) => void][] = [
+  ['small chunks', () => write(small)],
+  ['large chunks', () => write(large)],
+  ['small chunks and large ones', (turn) => write(turn % 7 === 0 ? large : small)],
+  ['chunks that are beyond the limit', (turn) => write(turn % 10 < 2 ? huge : small)],
+  ['a large chunk after many small ones', (turn) => write(turn % 45 === 44 ? large : small)],
+  ['text of more bytes than characters', () => write('€'.repeat(5 * maxPlaintextLength))],
+  [
+    'very many pieces at once',
+    () => {
+      const chunk = { chunk: small, encoding: 'buffer' as BufferEncoding };
+      path.writev(new Array<Chunk>(20 * IOV_MAX).fill(chunk), () => undefined);
+    },
+  ],
+  ['a file that is read and written', () => path.writeData(large, () => undefined)],
+];
+
+describe('a key is changed', () => {
+  for (const [what, writeOne] of writers) {
+    it(`ahead of the write that comes after its last record: ${what}`, () => {
+      for (let turn = 0; turn < 500; turn++) writeOne(turn);
+      expect(before).toHaveLength(500);
+      expect(Math.max(...before)).toBeLessThan(LIMIT);
+      expect(channel.retired.length).toBeGreaterThan(1);
+      expect(Math.min(...channel.retired)).toBeGreaterThanOrEqual(LIMIT);
+    });
+  }
+
+  it('in time also when records become shorter', () => {
+    write(large);
+    expect(path.setMaxFragment(512)).toBe(true);
+    for (let turn = 0; turn < 500; turn++) write(Buffer.alloc(5 * 512));
+    expect(Math.max(...before)).toBeLessThan(LIMIT);
+    expect(channel.retired.length).toBeGreaterThan(1);
+  });
+
+  it('as soon as there is room for the KeyUpdate; what was written meanwhile counts for the next', () => {
+    for (let turn = 0; turn < 50; turn++) {
+      channel.sendResults.push(-EAGAIN, -EAGAIN);
+      for (let held = 0; held < 3; held++) write(large);
+      path.ready(Ready.WRITE);
+      path.ready(Ready.WRITE);
+      // The next limit may have been reached within what was held.
+      path.ready(Ready.WRITE);
+      path.ready(Ready.WRITE);
+    }
+    channel.sendResults.length = 0;
+    path.ready(Ready.WRITE);
+    expect(before).toHaveLength(150);
+    expect(Math.max(...before)).toBeLessThan(LIMIT);
+    expect(channel.retired.length).toBeGreaterThan(1);
+  });
+
+  it('and the kernel seldom asked until then', () => {
+    for (let turn = 0; channel.retired.length === 0; turn++) write(small);
+    expect(channel.asked).toBeLessThan(LIMIT / 4);
+  });
+});
