@@ -254,7 +254,7 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   writeData(data: Buffer, callback: WriteCallback): void {
-    this.#owner.handle.write(data, 'buffer' as BufferEncoding, callback);
+    this.write(data, 'buffer' as BufferEncoding, callback);
   }
 
   send(file: OpenFile, { chunkSize, immutable }: SendFileOptions, sink: TransferSink) {
