@@ -186,7 +186,9 @@ export class KernelPath implements DataPath, FileCarrier {
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
   setMaxFragment(bytes: number): boolean {
-    return this.#channel.setMaxPayload(bytes) === 0;
+    if (this.#channel.setMaxPayload(bytes) < 0) return false;
+    this.#keyUpdates?.limitRecords(bytes);
+    return true;
   }
 
   /** Changes our own keys, and asks the peer to change its. */

@@ -51,6 +51,8 @@ export class KeyUpdates {
   /** An upper bound of the records since the kernel was last asked for their number, nearly. */
   #estimate = 0;
   #askAt: number;
+  /** Plaintext bytes of a record, at most. */
+  #recordLength = maxPlaintextLength;
   #allowance = BURST;
   #allowedAt: number;
 
@@ -101,9 +103,14 @@ export class KeyUpdates {
     if (updateRequested) this.update(false, 'peer');
   }
 
+  /** Records are no longer than this from now on. */
+  limitRecords(bytes: number): void {
+    this.#recordLength = bytes;
+  }
+
   /** So many bytes are about to be written. */
   beforeWrite(bytes: number): void {
-    this.#estimate += 1 + Math.ceil(bytes / maxPlaintextLength);
+    this.#estimate += 1 + Math.ceil(bytes / this.#recordLength);
     if (this.#estimate < this.#askAt || this.#pending !== null) return;
     const { suite, version } = this.#owner.installed();
     const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
