@@ -17,6 +17,8 @@ export class UserSpacePath implements DataPath {
   constructor(tls: TLSSocket, owner: PathOwner) {
     this.#tls = tls;
     this.#owner = owner;
+    // Whose writes wait in the socket's own queue: it ends the connection, behind them.
+    tls.allowHalfOpen = true;
     tls.pause();
     tls.on('data', (chunk: Buffer) => {
       if (!owner.deliver(chunk)) this.pause();
@@ -26,7 +28,10 @@ export class UserSpacePath implements DataPath {
       owner.deliverEnd(false);
     });
     tls.on('error', (error: Error) => owner.destroy(error));
-    tls.on('close', () => owner.destroy());
+    // Behind both ends the socket may not have been read yet, and closes when it is.
+    tls.on('close', () => {
+      if (!tls.readableEnded || !tls.writableFinished) owner.destroy();
+    });
   }
 
   get bytesWritten(): number {
