@@ -31,6 +31,11 @@ export function install(channel: Channel, plan: Plan, send: SendState): Installe
   const keys = plan.deriveKeys();
   try {
     const bytesInTcp = channel.bytesInTcp();
+    // Without a count that closing can start from the last record could be lost.
+    if (bytesInTcp < 0) {
+      const cause = errnoError(bytesInTcp, 'getsockopt');
+      return new KtlsError('ERR_KTLS_SANDBOX', `TCP_INFO: ${cause.message}`, cause);
+    }
     const tx = channel.installKeys(
       Direction.TX,
       version,
