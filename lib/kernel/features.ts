@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { loadBinding } from './binding.js';
 import { KernelCipher } from '../tls/cipher-suites.js';
 import { kernelRefusal, probeRekey } from './probe.js';
+import { Question, isShortage } from './question.js';
 
 const { ECANCELED } = constants.errno;
 
@@ -18,19 +19,27 @@ export interface KernelFeatures {
   readonly rekey: number;
 }
 
-let cached: KernelFeatures | undefined;
+const features = new Question(ask, ({ isLasting }) => isLasting);
 
-/** Probes once a process (and worker). Switches nothing on. Never throws. */
+/** Probes once a process (and worker), as `probe` does. Switches nothing on. Never throws. */
 export function kernelFeatures(): KernelFeatures {
-  return (cached ??= Object.freeze(ask()));
+  return features.answer().features;
 }
 
-function ask(): KernelFeatures {
+function ask(): { features: KernelFeatures; isLasting: boolean } {
   const binding = loadBinding();
-  if (binding instanceof Error || kernelRefusal() !== null) {
+  const refusal = kernelRefusal();
+  if (binding instanceof Error || refusal !== null) {
     const unknown = -ECANCELED;
-    return { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown };
+    return {
+      features: { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown },
+      isLasting: refusal?.code !== 'ERR_KTLS_RESOURCES',
+    };
   }
-  const [, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
-  return { zeroCopy, noPad, maxPayload, rekey: probeRekey(KernelCipher.aesGcm128) };
+  const [ready, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
+  const rekey = probeRekey(KernelCipher.aesGcm128);
+  return {
+    features: Object.freeze({ zeroCopy, noPad, maxPayload, rekey }),
+    isLasting: !isShortage(ready) && !isShortage(rekey),
+  };
 }

@@ -8,6 +8,7 @@ import { type CipherSuite } from '../tls/cipher-suites.js';
 import { kernelMaterial } from '../tls/key-schedule.js';
 import { type Channel, Direction } from './binding.js';
 import type { Plan, SendState } from './plan.js';
+import { isShortage } from './question.js';
 
 /** A connection under kernel TLS, in the kernel's terms. */
 export interface Installed {
@@ -44,7 +45,8 @@ export function install(channel: Channel, plan: Plan, send: SendState): Installe
     );
     if (tx < 0) {
       const cause = errnoError(tx, 'setsockopt');
-      return new KtlsError('ERR_KTLS_CIPHER', `TLS_TX: ${cause.message}`, cause);
+      const code = isShortage(tx) ? 'ERR_KTLS_RESOURCES' : 'ERR_KTLS_CIPHER';
+      return new KtlsError(code, `TLS_TX: ${cause.message}`, cause);
     }
 
     // The commit point. What is sent from here on is encrypted by the kernel.

@@ -7,7 +7,7 @@ import { type CipherSuite, cipherSuiteByName } from '../tls/cipher-suites.js';
 import { ProtocolVersion, protocolVersion } from '../tls/constants.js';
 import { type WriteKeys, keyBlock, trafficKeys } from '../tls/key-schedule.js';
 import { type KeylogSecrets } from '../tls/keylog.js';
-import { kernelTakes } from './probe.js';
+import { cipherRefusal } from './probe.js';
 
 /** What the handshake agreed on and what was seen of it. */
 export interface HandshakeFacts {
@@ -47,9 +47,8 @@ export function plan(facts: HandshakeFacts): Plan | KtlsError {
   if (version === undefined) return new KtlsError('ERR_KTLS_VERSION', facts.protocol ?? 'unknown');
   const suite = cipherSuiteByName(facts.cipher, version);
   if (suite === undefined) return new KtlsError('ERR_KTLS_CIPHER', facts.cipher);
-  if (!kernelTakes(version, suite.kernelCipher)) {
-    return new KtlsError('ERR_KTLS_CIPHER', `${facts.cipher} is not in this kernel`);
-  }
+  const refusal = cipherRefusal(suite);
+  if (refusal !== null) return refusal;
   // The kernel's records grow to 16 KiB, and such a peer may hold less.
   if (facts.limitsFragments) return new KtlsError('ERR_KTLS_FRAGMENT');
   const pair = keyPair(facts, suite);

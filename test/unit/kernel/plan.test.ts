@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { KtlsError } from '../../../lib/errors.js';
 import { type HandshakeFacts, type Plan, plan } from '../../../lib/kernel/plan.js';
+import type { CipherSuite } from '../../../lib/tls/cipher-suites.js';
 import { KeylogSecrets } from '../../../lib/tls/keylog.js';
 
-const kernelTakes = vi.hoisted(() => vi.fn<(version: number, cipher: number) => boolean>());
-vi.mock('../../../lib/kernel/probe.js', () => ({ kernelTakes }));
+const cipherRefusal = vi.hoisted(() => vi.fn<(suite: CipherSuite) => KtlsError | null>());
+vi.mock('../../../lib/kernel/probe.js', () => ({ cipherRefusal }));
 
 const random = randomBytes(32);
 const line = (label: string, length: number): Buffer =>
@@ -35,7 +36,7 @@ const tls12 = (): HandshakeFacts => ({
 });
 
 beforeEach(() => {
-  kernelTakes.mockReset().mockReturnValue(true);
+  cipherRefusal.mockReset().mockReturnValue(null);
 });
 
 function planned(facts: HandshakeFacts): Plan {
@@ -88,17 +89,16 @@ describe('plan', () => {
     });
   }
 
-  it('refuses a cipher that this kernel does not take, by its name', () => {
-    kernelTakes.mockReturnValue(false);
-    expect(plan(tls13())).toMatchObject({
-      code: 'ERR_KTLS_CIPHER',
-      message: expect.stringContaining('TLS_AES_128_GCM_SHA256') as string,
-    });
+  it('refuses a cipher for the reason that the kernel has', () => {
+    const reason = new KtlsError('ERR_KTLS_RESOURCES', 'probe EMFILE');
+    cipherRefusal.mockReturnValue(reason);
+    expect(plan(tls13())).toBe(reason);
   });
 
-  it('asks the kernel for exactly the negotiated version and cipher', () => {
+  it('asks the kernel for exactly the negotiated suite', () => {
     const { suite } = planned(tls12());
-    expect(kernelTakes.mock.calls).toEqual([[0x0303, suite.kernelCipher]]);
+    expect(cipherRefusal.mock.calls).toEqual([[suite]]);
+    expect(suite).toMatchObject({ name: tls12().cipher, version: 0x0303 });
   });
 
   it.each([
