@@ -115,6 +115,14 @@ int RoundTrip(int sender, int receiver) {
   return size == static_cast<ssize_t>(kSent.size()) && got == kSent ? 0 : -EBADMSG;
 }
 
+// Whether the kernel tells how many records it has sent, which is one.
+int CountsRecords(int sender, uint16_t version, const CipherLayout& layout) {
+  CryptoInfo state(version, layout);
+  const int result = ReadSendState(sender, &state);
+  if (result < 0) return result;
+  return state.RecordSequence() == 1 ? 0 : -ENODATA;
+}
+
 }  // namespace
 
 ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
@@ -132,6 +140,7 @@ ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
   if (result.tx != 0) return result;
   result.rx = InstallKeys(pair.server.get(), uapi::kTlsRx, zero_keys);
   if (result.rx == 0) result.rx = RoundTrip(pair.client.get(), pair.server.get());
+  if (result.rx == 0) result.count = CountsRecords(pair.client.get(), version, layout);
   return result;
 }
 

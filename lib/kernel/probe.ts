@@ -20,6 +20,10 @@ export interface CipherSupport {
   readonly version: number;
   /** The kernel's constant, `TLS_CIPHER_*` of `<linux/tls.h>`. */
   readonly cipher: number;
+  /**
+   * That the kernel tells how many records it has sent is part of it: without that a close could lose the
+   * last of them. Before Linux 5.16 it does so for AES-GCM only.
+   */
   readonly tx: number;
   readonly rx: number;
 }
@@ -41,6 +45,8 @@ interface CipherAnswer {
   readonly support: CipherSupport;
   /** What failed, as a negated errno, for want of something at that moment. */
   readonly shortage: number;
+  /** It encrypts and decrypts, and does not tell how many records it has sent. */
+  readonly uncounted: boolean;
 }
 
 const refusal = new Question(firstRefusal, (reason) => reason?.code !== 'ERR_KTLS_RESOURCES');
@@ -73,8 +79,13 @@ export function kernelRefusal(): KtlsError | null {
 export function cipherRefusal({ name, version, kernelCipher }: CipherSuite): KtlsError | null {
   const reason = kernelRefusal();
   if (reason !== null) return reason;
-  const { support, shortage } = askCipher(version, kernelCipher);
+  const { support, shortage, uncounted } = askCipher(version, kernelCipher);
   if (shortage !== 0) return shortOf(shortage, name);
+  if (uncounted) {
+    const cause = errnoError(support.tx, 'getsockopt');
+    const detail = `with ${name} it does not tell how many records it has sent`;
+    return new KtlsError('ERR_KTLS_CIPHER', detail, cause);
+  }
   if (support.tx !== 0 || support.rx !== 0) {
     return new KtlsError('ERR_KTLS_CIPHER', `${name} is not in this kernel`);
   }
@@ -170,15 +181,17 @@ function askCipher(version: number, cipher: number): CipherAnswer {
 }
 
 function tryCipher(version: number, cipher: number): CipherAnswer {
-  const [pair, ulp, tx, rx] = addon().probe(version, cipher);
+  const [pair, ulp, tx, rx, count] = addon().probe(version, cipher);
   // There have been connections with the TLS layer: what keeps it from one now is not the cipher.
   const before = pair || ulp;
   const sending = before || tx;
   const receiving = rx === -ECANCELED ? sending : rx;
+  const uncounted = sending === 0 && receiving === 0 && count !== 0;
   const failed = sending || receiving;
   return {
-    support: Object.freeze({ version, cipher, tx: sending, rx: receiving }),
+    support: Object.freeze({ version, cipher, tx: uncounted ? count : sending, rx: receiving }),
     shortage: before !== 0 || isShortage(failed) ? failed : 0,
+    uncounted,
   };
 }
 

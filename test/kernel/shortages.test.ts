@@ -127,3 +127,20 @@ describeKernel('a want of', () => {
     });
   }
 });
+
+describeKernel('a kernel that does not tell how many records it has sent', () => {
+  it('is not given the connections whose last record it could lose', async () => {
+    // As before Linux 5.16.
+    const cipher = 'TLS_AES_128_CCM_SHA256';
+    const silent = { name: cipher, call: 'count', errno: 'EINVAL', nth: 0, cipher } as const;
+    const [[first, later]] = (await run([silent], false)) as [[Outcome, Outcome]];
+    for (const outcome of [first, later]) {
+      expect(outcome).toMatchObject({
+        offloaded: false,
+        reason: 'ERR_KTLS_CIPHER',
+        exchanged: true,
+      });
+      expect(outcome.detail).toMatch(/does not tell how many records it has sent/);
+    }
+  });
+});
