@@ -8,6 +8,7 @@ import { type CipherSuite, cipherSuites } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
 import { type NativeBinding, loadBinding } from './binding.js';
 import { Question, isShortage } from './question.js';
+import { type TlsModule, tlsModule } from './tls-module.js';
 import { ulpRefusal } from './ulp-refusal.js';
 
 export { ulpRefusal };
@@ -37,6 +38,8 @@ export interface KernelSupport {
   readonly ciphers: readonly CipherSupport[];
   /** Whether it can change the keys of TLS 1.3 connections (KeyUpdate), with each cipher that it takes. */
   readonly keyUpdate: boolean;
+  /** Where the kernel has its TLS, behind the probe; `null` where nothing readable tells. */
+  readonly module: TlsModule | null;
   /** How long the probe took, in milliseconds. */
   readonly duration: number;
 }
@@ -128,9 +131,17 @@ function probeAll(): { support: KernelSupport; isLasting: boolean } {
     .filter((support) => support.version === ProtocolVersion.TLS13 && works(support))
     .map(({ cipher }) => probeRekey(cipher));
   const keyUpdate = changes.length > 0 && changes.every((result) => result === 0);
+  const module = process.platform === 'linux' ? tlsModule() : null;
   const duration = performance.now() - start;
   return {
-    support: Object.freeze({ available, reason, ciphers: supported, keyUpdate, duration }),
+    support: Object.freeze({
+      available,
+      reason,
+      ciphers: supported,
+      keyUpdate,
+      module,
+      duration,
+    }),
     isLasting: shortage === 0 && !changes.some(isShortage) && reason?.code !== 'ERR_KTLS_RESOURCES',
   };
 }
