@@ -1,5 +1,6 @@
 /** What the kernel's TLS can beyond encrypting and decrypting, found by asking it on a loopback connection. */
 import { constants } from 'node:os';
+import { KtlsError, errnoError } from '../errors.js';
 import { loadBinding } from './binding.js';
 import { KernelCipher } from '../tls/cipher-suites.js';
 import { kernelRefusal, probeRekey } from './probe.js';
@@ -19,6 +20,13 @@ export interface KernelFeatures {
   readonly rekey: number;
 }
 
+interface Answer {
+  readonly features: KernelFeatures;
+  /** `0`, or what kept it from asking. */
+  readonly ready: number;
+  readonly isLasting: boolean;
+}
+
 const features = new Question(ask, ({ isLasting }) => isLasting);
 
 /** Probes once a process (and worker), as `probe` does. Switches nothing on. Never throws. */
@@ -26,13 +34,23 @@ export function kernelFeatures(): KernelFeatures {
   return features.answer().features;
 }
 
-function ask(): { features: KernelFeatures; isLasting: boolean } {
+/** Why a connection whose records must be shorter than 16 KiB cannot be offloaded, or `null`. */
+export function recordLimitRefusal(): KtlsError | null {
+  const { ready, features: found } = features.answer();
+  if (found.maxPayload === 0) return null;
+  const cause = errnoError(ready || found.maxPayload, 'getsockopt');
+  const code = isShortage(ready) ? 'ERR_KTLS_RESOURCES' : 'ERR_KTLS_FRAGMENT';
+  return new KtlsError(code, cause.message, cause);
+}
+
+function ask(): Answer {
   const binding = loadBinding();
   const refusal = kernelRefusal();
   if (binding instanceof Error || refusal !== null) {
     const unknown = -ECANCELED;
     return {
       features: { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown },
+      ready: unknown,
       isLasting: refusal?.code !== 'ERR_KTLS_RESOURCES',
     };
   }
@@ -40,6 +58,7 @@ function ask(): { features: KernelFeatures; isLasting: boolean } {
   const rekey = probeRekey(KernelCipher.aesGcm128);
   return {
     features: Object.freeze({ zeroCopy, noPad, maxPayload, rekey }),
+    ready,
     isLasting: !isShortage(ready) && !isShortage(rekey),
   };
 }

@@ -17,6 +17,8 @@ export interface Installed {
   /** Where TCP's byte count and the record sequence stood when the kernel took over. */
   readonly bytesInTcp: number;
   readonly firstSendSequence: bigint;
+  /** The most bytes of plaintext that the peer takes in a record, if it has said so. */
+  readonly fragmentLimit: number | null;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface Installed {
  * @throws KtlsError `ERR_KTLS_INSTALL` after the commit point. The connection must be destroyed.
  */
 export function install(channel: Channel, plan: Plan, send: SendState): Installed | KtlsError {
-  const { suite } = plan;
+  const { suite, fragmentLimit } = plan;
   const { version, kernelCipher } = suite;
   const keys = plan.deriveKeys();
   try {
@@ -50,20 +52,26 @@ export function install(channel: Channel, plan: Plan, send: SendState): Installe
     }
 
     // The commit point. What is sent from here on is encrypted by the kernel.
+    if (fragmentLimit !== null) {
+      refuseAfterCommit(channel.setMaxPayload(fragmentLimit), 'TLS_TX_MAX_PAYLOAD_LEN');
+    }
     const rx = channel.installKeys(
       Direction.RX,
       version,
       kernelCipher,
       kernelMaterial(suite, keys.receive, peersNonce(suite), plan.receiveSequence),
     );
-    if (rx < 0) {
-      const cause = errnoError(rx, 'setsockopt');
-      throw new KtlsError('ERR_KTLS_INSTALL', `TLS_RX: ${cause.message}`, cause);
-    }
-    return { suite, version, bytesInTcp, firstSendSequence: send.sequence };
+    refuseAfterCommit(rx, 'TLS_RX');
+    return { suite, version, bytesInTcp, firstSendSequence: send.sequence, fragmentLimit };
   } finally {
     keys.wipe();
   }
+}
+
+function refuseAfterCommit(result: number, option: string): void {
+  if (result >= 0) return;
+  const cause = errnoError(result, 'setsockopt');
+  throw new KtlsError('ERR_KTLS_INSTALL', `${option}: ${cause.message}`, cause);
 }
 
 /** The kernel takes the peer's explicit nonces from the records themselves, but wants the field filled. */

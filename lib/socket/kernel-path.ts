@@ -186,7 +186,8 @@ export class KernelPath implements DataPath, FileCarrier {
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
   setMaxFragment(bytes: number): boolean {
-    return this.#channel.setMaxPayload(bytes) === 0;
+    const { fragmentLimit } = this.#installed;
+    return this.#channel.setMaxPayload(Math.min(bytes, fragmentLimit ?? bytes)) === 0;
   }
 
   /** Changes our own keys, and asks the peer to change its. */

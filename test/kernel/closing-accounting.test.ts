@@ -64,6 +64,7 @@ describeKernel('what TCP has taken is exactly what was sent', () => {
         version: suite.version,
         bytesInTcp: channel!.bytesInTcp(),
         firstSendSequence: sequence,
+        fragmentLimit: null,
       };
       const before = peer.receivedData.length;
 

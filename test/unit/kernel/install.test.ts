@@ -18,6 +18,7 @@ it('refuses, before any key, what could not be closed safely: TCP does not tell 
   const plan: Plan = {
     suite,
     receiveSequence: 0n,
+    fragmentLimit: null,
     deriveKeys: () => ({ send: keys(), receive: keys(), wipe: () => void (wiped = true) }),
   };
   expect(install(channel.asChannel(), plan, { sequence: 0n, nextNonce: null })).toMatchObject({

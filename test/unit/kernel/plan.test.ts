@@ -5,6 +5,8 @@ import { type HandshakeFacts, type Plan, plan } from '../../../lib/kernel/plan.j
 import type { CipherSuite } from '../../../lib/tls/cipher-suites.js';
 import { KeylogSecrets } from '../../../lib/tls/keylog.js';
 
+const recordLimitRefusal = vi.hoisted(() => vi.fn<() => KtlsError | null>());
+vi.mock('../../../lib/kernel/features.js', () => ({ recordLimitRefusal }));
 const cipherRefusal = vi.hoisted(() => vi.fn<(suite: CipherSuite) => KtlsError | null>());
 vi.mock('../../../lib/kernel/probe.js', () => ({ cipherRefusal }));
 
@@ -25,7 +27,7 @@ const tls13 = (): HandshakeFacts => ({
   secrets: secrets(line('CLIENT_TRAFFIC_SECRET_0', 32), line('SERVER_TRAFFIC_SECRET_0', 32)),
   serverRandom: random,
   receiveSequence: 0n,
-  limitsFragments: false,
+  fragmentLimit: null,
 });
 const tls12 = (): HandshakeFacts => ({
   ...tls13(),
@@ -37,6 +39,7 @@ const tls12 = (): HandshakeFacts => ({
 
 beforeEach(() => {
   cipherRefusal.mockReset().mockReturnValue(null);
+  recordLimitRefusal.mockReset().mockReturnValue(null);
 });
 
 function planned(facts: HandshakeFacts): Plan {
@@ -68,7 +71,6 @@ describe('plan', () => {
       () => ({ ...tls12(), cipher: 'TLS_AES_128_GCM_SHA256' }),
       'ERR_KTLS_CIPHER',
     ],
-    ['fragments', () => ({ ...tls12(), limitsFragments: true }), 'ERR_KTLS_FRAGMENT'],
     ['no secrets in TLS 1.3', () => ({ ...tls13(), secrets: secrets() }), 'ERR_KTLS_SECRETS'],
     [
       "only the client's secret",
@@ -93,6 +95,17 @@ describe('plan', () => {
     const reason = new KtlsError('ERR_KTLS_RESOURCES', 'probe EMFILE');
     cipherRefusal.mockReturnValue(reason);
     expect(plan(tls13())).toBe(reason);
+  });
+
+  it('refuses short fragments for the reason that the kernel has', () => {
+    const reason = new KtlsError('ERR_KTLS_FRAGMENT');
+    recordLimitRefusal.mockReturnValue(reason);
+    expect(plan({ ...tls12(), fragmentLimit: 512 })).toBe(reason);
+    expect(planned(tls12()).fragmentLimit).toBe(null);
+  });
+
+  it('passes on how short they are where the kernel can', () => {
+    expect(planned({ ...tls12(), fragmentLimit: 512 }).fragmentLimit).toBe(512);
   });
 
   it('asks the kernel for exactly the negotiated suite', () => {

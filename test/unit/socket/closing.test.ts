@@ -9,7 +9,13 @@ const { EAGAIN, ECONNRESET, EINVAL, EPERM, EPIPE } = constants.errno;
 const TCP_CLOSE = 7;
 const version = ProtocolVersion.TLS13;
 const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
-const installed = { suite, version, bytesInTcp: 1000, firstSendSequence: 2n };
+const installed = {
+  suite,
+  version,
+  bytesInTcp: 1000,
+  firstSendSequence: 2n,
+  fragmentLimit: null,
+};
 /** One data record of 500 bytes, then close_notify. */
 const PLAINTEXT = 500;
 const ALL = 1000 + PLAINTEXT + 2 + 2 * suite.recordOverhead;
