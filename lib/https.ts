@@ -61,7 +61,7 @@ export class Agent extends https.Agent {
     if (proxy === null || socketPath || !proxy.shouldUseProxy(host, options.port)) {
       return this.#secure(options);
     }
-    const { keepAlive = false } = options;
+    const keepAlive = options.keepAlive === true || this.maxSockets !== Infinity;
     openTunnel(proxy, { host, port, keepAlive, timeout }, (error, tunnel) => {
       if (tunnel === null) {
         callback?.(error, undefined as unknown as Duplex);

@@ -119,9 +119,9 @@ if (process.allowedNodeEnvironmentFlags.has('--use-env-proxy')) {
     it('sends CONNECT as that of Node does', async () => {
       await using proxy = await startProxy();
       const url = proxy.url.replace('//', '//user:p%40ss@');
-      for (const keepAlive of [true, false]) {
+      for (const options of [{ keepAlive: true }, { maxSockets: 2 }, {}]) {
         for (const Agent of [nodeHttps.Agent, https.Agent] as AgentClass[]) {
-          const agent = new Agent({ keepAlive, proxyEnv: { HTTPS_PROXY: url } });
+          const agent = new Agent({ ...options, proxyEnv: { HTTPS_PROXY: url } });
           expect(await request(agent)).toEqual(answered);
           agent.destroy();
         }
@@ -133,6 +133,7 @@ if (process.allowedNodeEnvironmentFlags.has('--use-env-proxy')) {
       });
       expect(said[1]).toEqual(said[0]);
       expect(said[3]).toEqual(said[2]);
+      expect(said[5]).toEqual(said[4]);
       expect(said[0]!.headers['proxy-authorization']).toMatch(/^Basic /);
     });
 
