@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
-import { OffloadedSocket } from '../../lib/index.js';
+import { KtlsError, OffloadedSocket } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
@@ -41,7 +41,7 @@ vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
 vi.mock('../../lib/kernel/probe.js', async (importOriginal) => ({
   ...(await importOriginal<typeof import('../../lib/kernel/probe.js')>()),
   kernelRefusal: () => null,
-  kernelTakes: () => false,
+  cipherRefusal: () => new KtlsError('ERR_KTLS_CIPHER', 'it is not in this kernel'),
 }));
 
 const pairings: [server: Side, client: Side][] = [
