@@ -3,6 +3,7 @@ import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http'
 import nodeHttps, * as https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ClientSocket, type ConnectOptions, connect } from './connect.js';
+import { KtlsError } from './errors.js';
 import { type Proxy, proxyOf } from './node-private.js';
 import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
 import { openTunnel } from './proxy-tunnel.js';
@@ -57,7 +58,12 @@ export class Agent extends https.Agent {
     const proxy = this.#proxy();
     const { host = 'localhost', port = 443, socketPath, timeout = 0 } = options;
     // Whatever Node makes of it: not past the proxy, in any case.
-    if (proxy === undefined) return super.createConnection(options, callback);
+    if (proxy === undefined) {
+      if (this.#settings.mode !== 'require') return super.createConnection(options, callback);
+      const error = new KtlsError('ERR_KTLS_NOT_TCP', 'the proxy is left to node:https');
+      process.nextTick(() => callback?.(error, undefined as unknown as Duplex));
+      return undefined;
+    }
     if (proxy === null || socketPath || !proxy.shouldUseProxy(host, options.port)) {
       return this.#secure(options);
     }

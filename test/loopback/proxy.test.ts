@@ -180,17 +180,32 @@ if (process.allowedNodeEnvironmentFlags.has('--use-env-proxy')) {
       expect(clients).toEqual([]);
     });
 
-    it('leaves it to Node where it cannot see what Node has made of it', async () => {
-      await using proxy = await startProxy();
-      const agent = new https.Agent({ proxyEnv: { HTTPS_PROXY: proxy.url } } as object);
-      const symbol = Object.getOwnPropertySymbols(agent).find(
-        ({ description }) => description === 'kProxyConfig',
-      )!;
-      // As if it had another name.
-      Reflect.deleteProperty(agent, symbol);
-      const nodes = vi.spyOn(nodeHttps.Agent.prototype, 'createConnection');
-      expect(await request(agent)).toEqual(answered);
-      expect(nodes).toHaveBeenCalledOnce();
+    describe('of which it cannot see what Node has made', () => {
+      function unseen(options: object): nodeHttps.Agent {
+        const agent = new https.Agent(options);
+        const symbol = Object.getOwnPropertySymbols(agent).find(
+          ({ description }) => description === 'kProxyConfig',
+        )!;
+        // As if it had another name.
+        Reflect.deleteProperty(agent, symbol);
+        return agent;
+      }
+
+      it('leaves the connection to Node', async () => {
+        const nodes = vi.spyOn(nodeHttps.Agent.prototype, 'createConnection');
+        const agent = unseen({ proxyEnv: { HTTPS_PROXY: 'http://127.0.0.1:1' } });
+        expect(await request(agent)).toEqual(answered);
+        expect(nodes).toHaveBeenCalledOnce();
+      });
+
+      it('makes none that had to be offloaded', async () => {
+        const proxyEnv = { HTTPS_PROXY: 'http://127.0.0.1:1' };
+        expect(await request(unseen({ mode: 'require', proxyEnv }))).toMatchObject({
+          errors: [{ code: 'ERR_KTLS_NOT_TCP' }],
+          body: '',
+        });
+        expect(clients).toEqual([]);
+      });
     });
   });
 

@@ -51,7 +51,7 @@ const allowed: [place: string, from: string[]][] = [
   ['commands/', ['commands/', 'doctor/', 'counters/', 'tuning/', 'serving/', 'kernel/']],
   ['cli', ['commands/']],
   ['nested', ['socket/']],
-  ['https', ['connect', 'server', 'options', 'proxy-tunnel', 'node-private']],
+  ['https', ['connect', 'server', 'options', 'proxy-tunnel', 'node-private', 'errors']],
   ['proxy-tunnel', ['node-private', 'errors']],
   ['http2', ['connect', 'server', 'options']],
   ['static/', ['static/', 'send-file', 'errors']],
