@@ -90,8 +90,8 @@ const suites = AEADS.flatMap((aead) =>
 describeKernel('the native layer under kernel TLS', () => {
   describe('probe', () => {
     test.each(VERSIONS)('finds AES-GCM with $versionName in both directions', ({ version }) => {
-      expect(native().probe(version, 51)).toEqual([0, 0, 0, 0]);
-      expect(native().probe(version, 52)).toEqual([0, 0, 0, 0]);
+      expect(native().probe(version, 51)).toEqual([0, 0, 0, 0, 0]);
+      expect(native().probe(version, 52)).toEqual([0, 0, 0, 0, 0]);
     });
 
     test.each(suites)('has a plain answer for $name with $versionName', ({ version, aead }) => {
