@@ -12,12 +12,13 @@ import { patternless } from '../support/content.js';
 import { describeKernel } from '../support/kernel.js';
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
+import { versions } from '../support/scripted.js';
 import { setTcpBuffers } from '../support/tcp-buffers.js';
 
 const MIB = 2 ** 20;
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
-const content = patternless(2 * MIB);
+const content = patternless(MIB);
 const file = scratch.write('file', content);
 /** More than anybody can send in the time that a test takes. */
 const endless = scratch.write('endless', '');
@@ -98,6 +99,19 @@ describeKernel('while a file is sent', () => {
     expect(socket.write('more')).toBe(true);
   });
 
+  for (const version of versions) {
+    it(`a send buffer that a record fills does not stop it (${version})`, async (context) => {
+      // Up to Linux 6.4 TCP holds the record back for a segment that cannot become full.
+      restore = setTcpBuffers({ wmem: '4096 16384 16384', rmem: '4096 131072 131072' });
+      if (restore === null) context.skip();
+      await using connection = await pair({ clientOptions: { maxVersion: version } });
+      const part = content.subarray(0, 300_000);
+      const sent = ours(connection).sendFile(file, { end: part.length - 1 });
+      expect(digest(await readExactly(connection.client, part.length))).toBe(digest(part));
+      expect(await sent).toBe(part.length);
+    });
+  }
+
   it('a writer that waits for drain never has more than one piece in memory', async () => {
     await using connection = await pair();
     const socket = ours(connection);
@@ -173,8 +187,8 @@ describeKernel('while a file is sent', () => {
       });
       for (const one of large) await expect.poll(() => ours(one).bytesWritten).toBeGreaterThan(0);
       // Those that go by way of the threads, and those that do not.
-      for (const size of [1000, 100_000, MIB]) {
-        const small = await Promise.all(Array.from({ length: 4 }, () => pair()));
+      for (const size of [1000, 100_000, 300_000]) {
+        const small = await Promise.all(Array.from({ length: 3 }, () => pair()));
         const sent = small.map((one) => ours(one).sendFile(file, { end: size - 1 }));
         for (const { client } of small) {
           expect(digest(await readExactly(client, size))).toBe(digest(content.subarray(0, size)));
@@ -190,9 +204,9 @@ describeKernel('while a file is sent', () => {
   }
 
   it('each of many has got on when the first is through', async () => {
-    const many = await Promise.all(Array.from({ length: 12 }, () => pair()));
+    const many = await Promise.all(Array.from({ length: 8 }, () => pair()));
     const received = many.map((one) => readExactly(one.client, content.length));
-    const sent = many.map((one) => ours(one).sendFile(file, { highWaterMark: 64 * 1024 }));
+    const sent = many.map((one) => ours(one).sendFile(file, { highWaterMark: 32 * 1024 }));
     await Promise.race(sent);
     for (const one of many) expect(ours(one).bytesWritten).toBeGreaterThan(0);
     for (const data of await Promise.all(received)) expect(digest(data)).toBe(digest(content));

@@ -209,7 +209,7 @@ describeKernel('a file', () => {
       pairs.push(...(await Promise.all(next)));
     }
     for (const { client } of pairs) client.pause();
-    const length = 300_000;
+    const length = 150_000;
     const sent = pairs.map((one, i) => {
       return ours(one).sendFile(file, { start: i * 100, end: i * 100 + length - 1 });
     });

@@ -6,6 +6,7 @@ import { open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, expect, it } from 'vitest';
 import { type OffloadedSocket, sendFile } from '../../lib/index.js';
+import { kernelFeatures } from '../../lib/kernel/features.js';
 import { type Pair, connectPair, digest, readExactly } from '../support/connection.js';
 import { curl } from '../support/curl.js';
 import { rawClient, rawRequest, readUntil, serve } from '../support/https.js';
@@ -50,6 +51,22 @@ describeKernel('a file', () => {
     // The end was clean: what close_notify waits for counted the files.
     connection.client.resume();
     await ended;
+  });
+
+  it('that is immutable arrives as any other, and copies are saved by network cards only', async () => {
+    await using connection = await pair();
+    const socket = ours(connection);
+    const sent: Promise<number>[] = [];
+    for (const immutable of [true, false, true, true]) {
+      sent.push(socket.sendFile(file, { immutable }));
+      socket.write('between');
+    }
+    const all = Buffer.concat(sent.flatMap(() => [content, Buffer.from('between')]));
+    expect(digest(await readExactly(connection.client, all.length))).toBe(digest(all));
+    expect(await Promise.all(sent)).toEqual(sent.map(() => content.length));
+    expect(socket.offload.zeroCopy).toBe(false);
+    // Which is no refusal of the kernel's (TLS_TX_ZEROCOPY_RO, Linux 5.19).
+    expect(kernelFeatures().zeroCopy).toBe(0);
   });
 
   it('goes by way of node:tls where the cipher cannot be offloaded', async () => {

@@ -6,6 +6,8 @@ import { checkInterface } from '../../lib/doctor/interfaces.js';
 import { thisSystem } from '../../lib/doctor/system.js';
 import * as ktls from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
+import { digest, readExactly } from '../support/connection.js';
+import { patternless } from '../support/content.js';
 import {
   FarScript,
   card,
@@ -16,6 +18,7 @@ import {
   unplug,
   withFault,
 } from '../support/nic.js';
+import { Scratch } from '../support/scratch.js';
 
 const echo = `
   const tls = await import('node:tls');
@@ -27,7 +30,14 @@ const echo = `
   server.listen(0, '${peer.address}', () => console.log('port', server.address().port));
 `;
 
+/** Whether the kernel says of one of its connections to the peer that it sends files without a copy. */
+const kernelCopiesNot = (): boolean =>
+  ktls
+    .stats({ sockets: true })
+    .sockets!.some((one) => one.peer.startsWith(peer.address) && one.zeroCopy);
+
 describeNic('the simulated network card', () => {
+  const scratch = new Scratch();
   let far: FarScript;
   let port: number;
 
@@ -41,6 +51,7 @@ describeNic('the simulated network card', () => {
   afterAll(async () => {
     await far[Symbol.asyncDispose]();
     unplug();
+    scratch.remove();
   });
 
   /** Sends `size` bytes, and compares what comes back. */
@@ -110,6 +121,51 @@ describeNic('the simulated network card', () => {
     const state = await withFault('refuse', 3, () => exchange('TLSv1.2', 1 << 16));
     expect(state).toMatchObject({ offloaded: true, tx: 'software', rx: 'software' });
   });
+
+  for (const [version, zeroCopy] of [
+    ['TLSv1.2', true],
+    ['TLSv1.3', false],
+  ] as const) {
+    it(`sends files, without a copy if it may and does the encryption (${version})`, async () => {
+      const content = patternless(1 << 20);
+      const file = scratch.write('file', content);
+      const socket = ktls.connect({
+        host: peer.address,
+        port,
+        rejectUnauthorized: false,
+        minVersion: version,
+        maxVersion: version,
+      });
+      await once(socket, 'secureConnect');
+      expect(socket.offload).toMatchObject({
+        tx: zeroCopy ? 'device' : 'software',
+        zeroCopy: false,
+      });
+      const moved = await change(async () => {
+        for (const immutable of [false, true, true, false]) {
+          for (const [start, end] of [
+            [0, content.length - 1],
+            [5000, 90_000],
+          ] as const) {
+            const sent = ktls.sendFile(socket, file, { start, end, immutable });
+            socket.write('between');
+            const expected = Buffer.concat([
+              content.subarray(start, end + 1),
+              Buffer.from('between'),
+            ]);
+            const got = await readExactly(socket, expected.length);
+            expect(digest(got)).toBe(digest(expected));
+            expect(await sent).toBe(end + 1 - start);
+            expect(socket.offload.zeroCopy).toBe(zeroCopy && immutable);
+            expect(kernelCopiesNot()).toBe(zeroCopy && immutable);
+          }
+        }
+      });
+      socket.destroy();
+      expect(moved['TlsDecryptError']).toBe(0);
+      if (zeroCopy) expect(moved['tx_tls_encrypted_bytes']).toBeGreaterThan(4 * content.length);
+    });
+  }
 
   it('finds its place again under loss and reordering', async () => {
     const moved = await change(() =>
