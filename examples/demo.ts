@@ -7,7 +7,14 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  appendFileSync,
+  createReadStream,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -18,8 +25,9 @@ import { promisify } from 'node:util';
 import ktls, { type OffloadState, type TlsCounters } from 'ktls';
 
 const run = promisify(execFile);
-/** A real file of a good size that every machine that runs this has. */
-const file = process.execPath;
+/** The program of Node itself: real content that every machine that runs this has. */
+const content = process.execPath;
+const LEAST = 64 * 2 ** 20;
 
 const problems: string[] = [];
 
@@ -35,6 +43,16 @@ function show(who: string, state: OffloadState): void {
       (state.offloaded ? '' : ` (${state.reason}: ${state.detail})`),
   );
   if (!state.offloaded) problems.push(`${who} was not offloaded`);
+}
+
+/** The file to serve: the content, as often as it takes where Node is a small program with large libraries. */
+function fileToServe(folder: string): string {
+  const { size } = statSync(content);
+  if (size >= LEAST) return content;
+  const path = join(folder, 'file');
+  const program = readFileSync(content);
+  for (let written = 0; written < LEAST; written += size) appendFileSync(path, program);
+  return path;
 }
 
 /** A self-signed certificate for localhost. */
@@ -101,6 +119,7 @@ console.log(
 
 const folder = mkdtempSync(join(tmpdir(), 'ktls-demo-'));
 const { key, cert, path } = await certificate(folder);
+const file = fileToServe(folder);
 const size = statSync(file).size;
 const expected = await sha256(createReadStream(file));
 console.log(`File: ${file}, ${(size / 2 ** 20).toFixed(1)} MiB, SHA-256 ${expected.slice(0, 16)}…`);

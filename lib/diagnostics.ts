@@ -34,7 +34,7 @@ export const offloadChannel = channel('ktls:offload');
 export const refusalChannel = channel('ktls:refusal');
 /** The key of one direction of a connection under kernel TLS has changed. */
 export const rekeyChannel = channel('ktls:rekey');
-/** A socket is being destroyed with an error, during its handshake or later. */
+/** A handshake has failed, or a socket is being destroyed with an error: once a socket. */
 export const errorChannel = channel('ktls:error');
 
 const debug = debuglog('ktls');

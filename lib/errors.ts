@@ -18,6 +18,7 @@ export const messages = {
   ERR_KTLS_SECRETS: 'The handshake did not disclose the traffic secrets',
   ERR_KTLS_FRAGMENT: 'max_fragment_length was negotiated and this kernel cannot limit its records',
   ERR_KTLS_NOT_TCP: 'Only a plain TCP socket can be offloaded',
+  ERR_KTLS_RESOURCES: 'The system could not spare what kernel TLS needs just now',
   ERR_KTLS_OFF: 'Offload is switched off',
   // Failures of a connection that is not secured yet.
   ERR_KTLS_CLOSED: 'The socket was closed before the connection was secured',

@@ -1,9 +1,11 @@
 /** `ktls/https`: `node:https` whose servers and agent put their connections under kernel TLS. */
 import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http';
-import * as https from 'node:https';
+import nodeHttps, * as https from 'node:https';
 import type { Duplex } from 'node:stream';
-import { type ConnectOptions, connect } from './connect.js';
+import { type ClientSocket, type ConnectOptions, connect } from './connect.js';
+import { type Proxy, proxyOf } from './node-private.js';
 import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
+import { openTunnel } from './proxy-tunnel.js';
 import { offload } from './server.js';
 
 export type ServerOptions = https.ServerOptions & OffloadOptions;
@@ -27,8 +29,9 @@ export function createServer(
 }
 
 /**
- * `https.Agent` over `ktls.connect`: keep-alive, limits, 'keylog' and the cache of TLS sessions are as
- * they are there.
+ * `https.Agent` over `ktls.connect`: keep-alive, limits, 'keylog', the cache of TLS sessions and proxies
+ * (`proxyEnv`, `NODE_USE_ENV_PROXY`) are as they are there. A connection through a tunnel of an `http:`
+ * proxy is offloaded like any other; one within TLS to an `https:` proxy stays with node:tls.
  *
  * @throws TypeError `ERR_INVALID_ARG_VALUE` for a wrong `mode`.
  */
@@ -42,8 +45,42 @@ export class Agent extends https.Agent {
     this.#settings = parseOffload(options);
   }
 
-  /** Called by Node for each new connection, with the options of the request and of the agent. */
-  override createConnection(options: ConnectOptions): Duplex {
+  /**
+   * Called by Node for each new connection, with the options of the request and of the agent.
+   *
+   * @returns The connection, or nothing where `callback` gets it when there is a tunnel for it.
+   */
+  override createConnection(
+    options: ConnectOptions & { socketPath?: string },
+    callback?: (error: Error | null, socket: Duplex) => void,
+  ): Duplex | null | undefined {
+    const proxy = this.#proxy();
+    const { host = 'localhost', port = 443, socketPath, timeout = 0 } = options;
+    // Whatever Node makes of it: not past the proxy, in any case.
+    if (proxy === undefined) return super.createConnection(options, callback);
+    if (proxy === null || socketPath || !proxy.shouldUseProxy(host, options.port)) {
+      return this.#secure(options);
+    }
+    const keepAlive = options.keepAlive === true || this.maxSockets !== Infinity;
+    openTunnel(proxy, { host, port, keepAlive, timeout }, (error, tunnel) => {
+      if (tunnel === null) {
+        callback?.(error, undefined as unknown as Duplex);
+        return;
+      }
+      const socket = this.#secure({ ...options, socket: tunnel });
+      if (timeout > 0) socket.setTimeout(timeout);
+      callback?.(null, socket);
+    });
+    return undefined;
+  }
+
+  /** `http.setGlobalProxyFromEnv` gives Node's own global agent another one. */
+  #proxy(): Proxy | null | undefined {
+    const own = proxyOf(this);
+    return own === null && this === globalAgent ? proxyOf(nodeHttps.globalAgent) : own;
+  }
+
+  #secure(options: ConnectOptions): ClientSocket {
     const name = this.getName(options);
     const session = this.#sessions.get(name);
     const socket = connect({ ...(session && { session }), ...options, ...this.#settings });

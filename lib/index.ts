@@ -13,6 +13,7 @@ export type { UserSpaceSocket } from './decorate.js';
 export type { TlsCounters } from './kernel/counters.js';
 export type { HostStats, StatsOptions } from './kernel/host-stats.js';
 export type { CipherSupport, KernelSupport } from './kernel/probe.js';
+export type { TlsModule } from './kernel/tls-module.js';
 export type { TlsSocket, TlsSocketMode } from './kernel/tls-sockets.js';
 export type { ServerSocket } from './server.js';
 export type { OffloadMode, OffloadOptions, SendFileInit } from './options.js';

@@ -64,7 +64,7 @@ int OpenSocket(int family, UniqueFd* result) {
   return 0;
 }
 
-int Connect(int family, Pair* pair) {
+int ConnectOver(int family, Pair* pair) {
   UniqueFd listener;
   int result = OpenSocket(family, &listener);
   if (result == 0) result = OpenSocket(family, &pair->client);
@@ -93,6 +93,17 @@ int Connect(int family, Pair* pair) {
   return -ECONNABORTED;
 }
 
+int Connect(Pair* pair) {
+  const int ipv4 = ConnectOver(AF_INET, pair);
+  if (ipv4 == 0) return 0;
+  *pair = Pair();
+  const int ipv6 = ConnectOver(AF_INET6, pair);
+  if (ipv6 == 0) return 0;
+  // A host that lacks one of them is told what went wrong with the other.
+  const bool absent = ipv4 == -EAFNOSUPPORT || ipv4 == -EADDRNOTAVAIL;
+  return absent ? ipv6 : ipv4;
+}
+
 // One record from one end to the other: some kernels and drivers accept keys that do not work.
 int RoundTrip(int sender, int receiver) {
   constexpr std::array<uint8_t, 16> kSent = {'k', 't', 'l', 's'};
@@ -104,17 +115,21 @@ int RoundTrip(int sender, int receiver) {
   return size == static_cast<ssize_t>(kSent.size()) && got == kSent ? 0 : -EBADMSG;
 }
 
+// Whether the kernel tells how many records it has sent, which is one.
+int CountsRecords(int sender, uint16_t version, const CipherLayout& layout) {
+  CryptoInfo state(version, layout);
+  const int result = ReadSendState(sender, &state);
+  if (result < 0) return result;
+  return state.RecordSequence() == 1 ? 0 : -ENODATA;
+}
+
 }  // namespace
 
 ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
   ProbeResult result;
   Pair pair;
-  result.pair = Connect(AF_INET, &pair);
-  if (result.pair != 0) {
-    pair = Pair();
-    if (Connect(AF_INET6, &pair) != 0) return result;
-    result.pair = 0;
-  }
+  result.pair = Connect(&pair);
+  if (result.pair != 0) return result;
   result.ulp = AttachUlp(pair.client.get());
   if (result.ulp == 0) result.ulp = AttachUlp(pair.server.get());
   if (result.ulp != 0) return result;
@@ -125,17 +140,15 @@ ProbeResult Probe(uint16_t version, const CipherLayout& layout) {
   if (result.tx != 0) return result;
   result.rx = InstallKeys(pair.server.get(), uapi::kTlsRx, zero_keys);
   if (result.rx == 0) result.rx = RoundTrip(pair.client.get(), pair.server.get());
+  if (result.rx == 0) result.count = CountsRecords(pair.client.get(), version, layout);
   return result;
 }
 
 FeatureResult ProbeFeatures() {
   FeatureResult result;
   Pair pair;
-  result.ready = Connect(AF_INET, &pair);
-  if (result.ready != 0) {
-    pair = Pair();
-    if (Connect(AF_INET6, &pair) != 0) return result;
-  }
+  result.ready = Connect(&pair);
+  if (result.ready != 0) return result;
   const int sender = pair.client.get();
   const int receiver = pair.server.get();
   const CryptoInfo zero_keys(uapi::kTls13, *FindCipher(uapi::kAesGcm128));
@@ -158,11 +171,7 @@ FeatureResult ProbeFeatures() {
 
 int ProbeRekey(uint16_t version, const CipherLayout& layout) {
   Pair pair;
-  int result = Connect(AF_INET, &pair);
-  if (result != 0) {
-    pair = Pair();
-    result = Connect(AF_INET6, &pair);
-  }
+  int result = Connect(&pair);
   const int client = pair.client.get();
   const int server = pair.server.get();
   const CryptoInfo zero_keys(version, layout);

@@ -15,6 +15,9 @@ struct ProbeResult {
   int ulp = -ECANCELED;
   int tx = -ECANCELED;
   int rx = -ECANCELED;
+  // getsockopt(TLS_TX) tells the number of the next record (-ENODATA: another). Before Linux 5.16
+  // it knows only AES-GCM.
+  int count = -ECANCELED;
 };
 
 // Blocks for a fraction of a millisecond, and for about a quarter of a second at worst.

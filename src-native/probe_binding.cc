@@ -11,7 +11,7 @@ Napi::Value ProbeFromJs(const Napi::CallbackInfo& info) {
   const ProbeResult result = Probe(choice.version, *choice.layout);
   const Napi::Array array = Napi::Array::New(info.Env());
   uint32_t index = 0;
-  for (const int step : {result.pair, result.ulp, result.tx, result.rx}) {
+  for (const int step : {result.pair, result.ulp, result.tx, result.rx, result.count}) {
     array.Set(index++, Napi::Number::New(info.Env(), step));
   }
   return array;

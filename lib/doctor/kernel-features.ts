@@ -50,7 +50,7 @@ export function checkKernelFeatures(system: System): Finding[] {
       : warn(
           'kernel.chacha20',
           'ChaCha20-Poly1305',
-          'The kernel does not take it (Linux 5.11 and later do, with the module).',
+          'The kernel does not take it (Linux 5.16 and later do, with the module).',
           'modprobe chacha20poly1305',
         ),
   );

@@ -5,7 +5,11 @@
  */
 import { cipherSuiteById, type CipherSuite } from '../tls/cipher-suites.js';
 import { ContentType, ProtocolVersion, recordHeaderLength } from '../tls/constants.js';
-import { ClientHelloScanner, ServerHelloScanner } from '../tls/handshake-messages.js';
+import {
+  ClientHelloScanner,
+  ServerHelloScanner,
+  leastFragmentLimit,
+} from '../tls/handshake-messages.js';
 import { nextExplicitNonce } from '../tls/key-schedule.js';
 import { KeylogSecrets } from '../tls/keylog.js';
 import { RecordScanner, type ScannedRecord } from '../tls/record.js';
@@ -102,14 +106,12 @@ export class HandshakeObserver {
   }
 
   /**
-   * Whether max_fragment_length is in force (RFC 6066 section 4). An OpenSSL server accepts every offer;
-   * a TLS 1.3 client could not see the answer, but node:tls never offers.
+   * Bytes of plaintext, if max_fragment_length is in force (RFC 6066 section 4). An OpenSSL server accepts
+   * every offer; a TLS 1.3 client could not see the answer, but node:tls never offers.
    */
-  get limitsFragments(): boolean {
-    return (
-      this.#clientHello.offersMaxFragmentLength ||
-      this.#serverHello.serverHello?.maxFragmentLength === true
-    );
+  get fragmentLimit(): number | null {
+    const answered = this.#serverHello.serverHello?.maxFragmentLength === true;
+    return this.#clientHello.fragmentLimit ?? (answered ? leastFragmentLimit : null);
   }
 
   get #isTls12(): boolean {

@@ -175,10 +175,10 @@ export interface NativeBinding {
   close(fd: number): void;
   /**
    * On a fresh loopback TCP pair: attaches the ULP, then sets zero keys for one version and cipher in
-   * both directions, and sends one record. `[pair, ulp, tx, rx]`, each `0` or a negated errno
-   * (`-ECANCELED`: not reached). Blocks; as root it makes the kernel look for absent modules.
+   * both directions, sends one record, and asks how many were sent. `[pair, ulp, tx, rx, count]`, each `0` or
+   * a negated errno (`-ECANCELED`: not reached). Blocks; as root it makes the kernel look for absent modules.
    */
-  probe(version: number, cipher: number): [number, number, number, number];
+  probe(version: number, cipher: number): [number, number, number, number, number];
   /**
    * What the kernel can beyond keys, on a loopback pair under TLS 1.3: `[ready, zeroCopy, noPad,
    * maxPayload]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.

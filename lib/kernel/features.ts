@@ -1,8 +1,10 @@
 /** What the kernel's TLS can beyond encrypting and decrypting, found by asking it on a loopback connection. */
 import { constants } from 'node:os';
+import { KtlsError, errnoError } from '../errors.js';
 import { loadBinding } from './binding.js';
 import { KernelCipher } from '../tls/cipher-suites.js';
 import { kernelRefusal, probeRekey } from './probe.js';
+import { Question, isShortage } from './question.js';
 
 const { ECANCELED } = constants.errno;
 
@@ -18,19 +20,45 @@ export interface KernelFeatures {
   readonly rekey: number;
 }
 
-let cached: KernelFeatures | undefined;
-
-/** Probes once a process (and worker). Switches nothing on. Never throws. */
-export function kernelFeatures(): KernelFeatures {
-  return (cached ??= Object.freeze(ask()));
+interface Answer {
+  readonly features: KernelFeatures;
+  /** `0`, or what kept it from asking. */
+  readonly ready: number;
+  readonly isLasting: boolean;
 }
 
-function ask(): KernelFeatures {
+const features = new Question(ask, ({ isLasting }) => isLasting);
+
+/** Probes once a process (and worker), as `probe` does. Switches nothing on. Never throws. */
+export function kernelFeatures(): KernelFeatures {
+  return features.answer().features;
+}
+
+/** Why a connection whose records must be shorter than 16 KiB cannot be offloaded, or `null`. */
+export function recordLimitRefusal(): KtlsError | null {
+  const { ready, features: found } = features.answer();
+  if (found.maxPayload === 0) return null;
+  const cause = errnoError(ready || found.maxPayload, 'getsockopt');
+  const code = isShortage(ready) ? 'ERR_KTLS_RESOURCES' : 'ERR_KTLS_FRAGMENT';
+  return new KtlsError(code, cause.message, cause);
+}
+
+function ask(): Answer {
   const binding = loadBinding();
-  if (binding instanceof Error || kernelRefusal() !== null) {
+  const refusal = kernelRefusal();
+  if (binding instanceof Error || refusal !== null) {
     const unknown = -ECANCELED;
-    return { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown };
+    return {
+      features: { zeroCopy: unknown, noPad: unknown, maxPayload: unknown, rekey: unknown },
+      ready: unknown,
+      isLasting: refusal?.code !== 'ERR_KTLS_RESOURCES',
+    };
   }
-  const [, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
-  return { zeroCopy, noPad, maxPayload, rekey: probeRekey(KernelCipher.aesGcm128) };
+  const [ready, zeroCopy, noPad, maxPayload] = binding.probeFeatures();
+  const rekey = probeRekey(KernelCipher.aesGcm128);
+  return {
+    features: Object.freeze({ zeroCopy, noPad, maxPayload, rekey }),
+    ready,
+    isLasting: !isShortage(ready) && !isShortage(rekey),
+  };
 }

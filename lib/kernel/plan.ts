@@ -7,7 +7,8 @@ import { type CipherSuite, cipherSuiteByName } from '../tls/cipher-suites.js';
 import { ProtocolVersion, protocolVersion } from '../tls/constants.js';
 import { type WriteKeys, keyBlock, trafficKeys } from '../tls/key-schedule.js';
 import { type KeylogSecrets } from '../tls/keylog.js';
-import { kernelTakes } from './probe.js';
+import { recordLimitRefusal } from './features.js';
+import { cipherRefusal } from './probe.js';
 
 /** What the handshake agreed on and what was seen of it. */
 export interface HandshakeFacts {
@@ -19,8 +20,8 @@ export interface HandshakeFacts {
   readonly secrets: KeylogSecrets;
   readonly serverRandom: Buffer | null;
   readonly receiveSequence: bigint;
-  /** max_fragment_length was agreed on. */
-  readonly limitsFragments: boolean;
+  /** Bytes of plaintext, if max_fragment_length was agreed on. */
+  readonly fragmentLimit: number | null;
 }
 
 /** Where our own sending stands: the next record's sequence number and TLS 1.2 explicit nonce. */
@@ -38,6 +39,7 @@ export interface ConnectionKeys {
 export interface Plan {
   readonly suite: CipherSuite;
   readonly receiveSequence: bigint;
+  readonly fragmentLimit: number | null;
   /** Derives the keys; the caller wipes them. */
   deriveKeys(): ConnectionKeys;
 }
@@ -47,16 +49,18 @@ export function plan(facts: HandshakeFacts): Plan | KtlsError {
   if (version === undefined) return new KtlsError('ERR_KTLS_VERSION', facts.protocol ?? 'unknown');
   const suite = cipherSuiteByName(facts.cipher, version);
   if (suite === undefined) return new KtlsError('ERR_KTLS_CIPHER', facts.cipher);
-  if (!kernelTakes(version, suite.kernelCipher)) {
-    return new KtlsError('ERR_KTLS_CIPHER', `${facts.cipher} is not in this kernel`);
-  }
+  const refusal = cipherRefusal(suite);
+  if (refusal !== null) return refusal;
   // The kernel's records grow to 16 KiB, and such a peer may hold less.
-  if (facts.limitsFragments) return new KtlsError('ERR_KTLS_FRAGMENT');
+  const { fragmentLimit } = facts;
+  const unlimited = fragmentLimit === null ? null : recordLimitRefusal();
+  if (unlimited !== null) return unlimited;
   const pair = keyPair(facts, suite);
   if (pair === null) return new KtlsError('ERR_KTLS_SECRETS');
   return {
     suite,
     receiveSequence: facts.receiveSequence,
+    fragmentLimit,
     deriveKeys() {
       const { client, server } = pair();
       const [send, receive] = facts.isServer ? [server, client] : [client, server];

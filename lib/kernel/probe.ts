@@ -2,15 +2,18 @@
  * What this kernel takes, found by trying it on a loopback connection: each protocol version and cipher
  * in both directions. Versions of the kernel are never consulted; they only explain.
  */
-import { readFileSync } from 'node:fs';
-import { constants, release } from 'node:os';
-import { gunzipSync } from 'node:zlib';
+import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
-import { cipherSuites } from '../tls/cipher-suites.js';
+import { type CipherSuite, cipherSuites } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
-import { loadBinding } from './binding.js';
+import { type NativeBinding, loadBinding } from './binding.js';
+import { Question, isShortage } from './question.js';
+import { type TlsModule, tlsModule } from './tls-module.js';
+import { ulpRefusal } from './ulp-refusal.js';
 
-const { EACCES, ECANCELED, ENOENT, ENOPROTOOPT, ENOSYS, EPERM } = constants.errno;
+export { ulpRefusal };
+
+const { ECANCELED } = constants.errno;
 
 /** One protocol version and cipher: `0`, or the negated errno with which the kernel refused it. */
 export interface CipherSupport {
@@ -18,6 +21,10 @@ export interface CipherSupport {
   readonly version: number;
   /** The kernel's constant, `TLS_CIPHER_*` of `<linux/tls.h>`. */
   readonly cipher: number;
+  /**
+   * That the kernel tells how many records it has sent is part of it: without that a close could lose the
+   * last of them. Before Linux 5.16 it does so for AES-GCM only.
+   */
   readonly tx: number;
   readonly rx: number;
 }
@@ -31,22 +38,32 @@ export interface KernelSupport {
   readonly ciphers: readonly CipherSupport[];
   /** Whether it can change the keys of TLS 1.3 connections (KeyUpdate), with each cipher that it takes. */
   readonly keyUpdate: boolean;
+  /** Where the kernel has its TLS, behind the probe; `null` where nothing readable tells. */
+  readonly module: TlsModule | null;
   /** How long the probe took, in milliseconds. */
   readonly duration: number;
 }
 
-const rekeys = new Map<number, number>();
-const tried = new Map<string, CipherSupport>();
-let refusal: KtlsError | null | undefined;
-let cached: KernelSupport | undefined;
+interface CipherAnswer {
+  readonly support: CipherSupport;
+  /** What failed, as a negated errno, for want of something at that moment. */
+  readonly shortage: number;
+  /** It encrypts and decrypts, and does not tell how many records it has sent. */
+  readonly uncounted: boolean;
+}
+
+const refusal = new Question(firstRefusal, (reason) => reason?.code !== 'ERR_KTLS_RESOURCES');
+const ciphers = new Map<string, Question<CipherAnswer>>();
+const rekeys = new Map<number, Question<number>>();
+const everything = new Question(probeAll, ({ isLasting }) => isLasting);
 
 /**
- * Probes the kernel, once a process (and worker): later calls return the same frozen object. Makes only
- * loopback connections. As root it makes the kernel load its `tls` module and the ciphers', since asking
- * for them does. Never throws.
+ * Probes the kernel, once a process (and worker): later calls return the same frozen object, unless a want
+ * of descriptors, memory or time kept it from finding out. Makes only loopback connections. As root it makes
+ * the kernel load its `tls` module and the ciphers', since asking for them does. Never throws.
  */
 export function probe(): KernelSupport {
-  return (cached ??= Object.freeze(probeAll()));
+  return everything.answer().support;
 }
 
 /**
@@ -54,50 +71,87 @@ export function probe(): KernelSupport {
  * when first asked, so that a program's first TLS connection does not wait for ciphers it never uses.
  */
 export function kernelRefusal(): KtlsError | null {
-  if (refusal === undefined) refusal = firstRefusal();
-  return refusal;
+  return refusal.answer();
 }
 
-/** Whether the kernel takes this version and cipher in both directions. */
-export function kernelTakes(version: number, cipher: number): boolean {
-  if (kernelRefusal() !== null) return false;
-  const { tx, rx } = probeCipher(version, cipher);
-  return tx === 0 && rx === 0;
+/**
+ * Why a connection with this suite cannot be offloaded, or `null`. That it cannot be found out right now is
+ * a reason, `ERR_KTLS_RESOURCES`, and so it is where only the kernel's changing of keys could not be tried:
+ * a connection that is under kernel TLS by then would die of the peer's KeyUpdate.
+ */
+export function cipherRefusal({ name, version, kernelCipher }: CipherSuite): KtlsError | null {
+  const reason = kernelRefusal();
+  if (reason !== null) return reason;
+  const { support, shortage, uncounted } = askCipher(version, kernelCipher);
+  if (shortage !== 0) return shortOf(shortage, name);
+  if (uncounted) {
+    const cause = errnoError(support.tx, 'getsockopt');
+    const detail = `with ${name} it does not tell how many records it has sent`;
+    return new KtlsError('ERR_KTLS_CIPHER', detail, cause);
+  }
+  if (support.tx !== 0 || support.rx !== 0) {
+    return new KtlsError('ERR_KTLS_CIPHER', `${name} is not in this kernel`);
+  }
+  const rekey = probeRekey(kernelCipher);
+  return isShortage(rekey) ? shortOf(rekey, name) : null;
 }
 
 /** Whether the kernel can change the keys of a TLS 1.3 connection with this cipher. */
 export function kernelRekeys(cipher: number): boolean {
-  return kernelTakes(ProtocolVersion.TLS13, cipher) && probeRekey(cipher) === 0;
+  return kernelRefusal() === null && probeRekey(cipher) === 0;
 }
 
 /** `0`, or the negated errno of the change of keys. Only called where `kernelRefusal` found none. */
 export function probeRekey(cipher: number): number {
-  let result = rekeys.get(cipher);
-  if (result === undefined) {
-    const binding = loadBinding();
-    if (binding instanceof Error) throw binding;
-    result = binding.probeRekey(ProtocolVersion.TLS13, cipher);
-    rekeys.set(cipher, result);
+  let question = rekeys.get(cipher);
+  if (question === undefined) {
+    const ask = (): number => addon().probeRekey(ProtocolVersion.TLS13, cipher);
+    question = new Question(ask, (result) => !isShortage(result));
+    rekeys.set(cipher, question);
   }
-  return result;
+  return question.answer();
 }
 
-function probeAll(): KernelSupport {
+function probeAll(): { support: KernelSupport; isLasting: boolean } {
   const start = performance.now();
   let reason = kernelRefusal();
-  if (reason === null) {
-    for (const { version, kernelCipher } of cipherSuites) probeCipher(version, kernelCipher);
+  const answers = reason === null ? askAllCiphers() : [];
+  const supported = Object.freeze(answers.map(({ support }) => support));
+  const works = ({ tx, rx }: CipherSupport): boolean => tx === 0 && rx === 0;
+  const available = supported.some(works);
+  const shortage = answers.find((answer) => answer.shortage !== 0)?.shortage ?? 0;
+  if (!available) {
+    reason ??=
+      shortage === 0
+        ? new KtlsError('ERR_KTLS_CIPHER', 'it takes none of the TLS ciphers')
+        : shortOf(shortage, 'the probe');
   }
-  const ciphers = Object.freeze([...tried.values()]);
-  const available = ciphers.some(({ tx, rx }) => tx === 0 && rx === 0);
-  if (!available) reason ??= new KtlsError('ERR_KTLS_CIPHER', 'it takes none of the TLS ciphers');
-  const current = ciphers.filter(
-    ({ version, tx, rx }) => version === ProtocolVersion.TLS13 && tx === 0 && rx === 0,
-  );
   // All of them are asked, for connections to come.
-  const unable = current.filter(({ cipher }) => !kernelRekeys(cipher));
-  const keyUpdate = current.length > 0 && unable.length === 0;
-  return { available, reason, ciphers, keyUpdate, duration: performance.now() - start };
+  const changes = supported
+    .filter((support) => support.version === ProtocolVersion.TLS13 && works(support))
+    .map(({ cipher }) => probeRekey(cipher));
+  const keyUpdate = changes.length > 0 && changes.every((result) => result === 0);
+  const module = process.platform === 'linux' ? tlsModule() : null;
+  const duration = performance.now() - start;
+  return {
+    support: Object.freeze({
+      available,
+      reason,
+      ciphers: supported,
+      keyUpdate,
+      module,
+      duration,
+    }),
+    isLasting: shortage === 0 && !changes.some(isShortage) && reason?.code !== 'ERR_KTLS_RESOURCES',
+  };
+}
+
+/** Each version and cipher once: many suites differ only in their key exchange. */
+function askAllCiphers(): CipherAnswer[] {
+  const suites = new Map(
+    cipherSuites.map((suite) => [keyOf(suite.version, suite.kernelCipher), suite]),
+  );
+  return [...suites.values()].map(({ version, kernelCipher }) => askCipher(version, kernelCipher));
 }
 
 function platformReason(): KtlsError | null {
@@ -112,72 +166,53 @@ function firstRefusal(): KtlsError | null {
   const platform = platformReason();
   if (platform !== null) return platform;
   const { version, kernelCipher } = cipherSuites[0]!;
-  const [pair, ulp] = tryCipher(version, kernelCipher);
+  const [pair, ulp] = addon().probe(version, kernelCipher);
   if (pair !== 0) {
-    return new KtlsError('ERR_KTLS_SANDBOX', 'no loopback connection', errnoError(pair, 'connect'));
+    const cause = errnoError(pair, 'connect');
+    const code = isShortage(pair) ? 'ERR_KTLS_RESOURCES' : 'ERR_KTLS_SANDBOX';
+    return new KtlsError(code, `no loopback connection: ${cause.message}`, cause);
   }
   return ulp === 0 ? null : ulpRefusal(ulp);
 }
 
+const keyOf = (version: number, cipher: number): string => `${version}/${cipher}`;
+
 /** Only called where `kernelRefusal` found none. */
-function probeCipher(version: number, cipher: number): CipherSupport {
-  const key = `${version}/${cipher}`;
-  let support = tried.get(key);
-  if (support === undefined) {
-    const [pair, ulp, tx, rx] = tryCipher(version, cipher);
-    const first = pair || ulp || tx;
-    support = Object.freeze({ version, cipher, tx: first, rx: rx === -ECANCELED ? first : rx });
-    tried.set(key, support);
+function askCipher(version: number, cipher: number): CipherAnswer {
+  const key = keyOf(version, cipher);
+  let question = ciphers.get(key);
+  if (question === undefined) {
+    question = new Question(
+      () => tryCipher(version, cipher),
+      ({ shortage }) => shortage === 0,
+    );
+    ciphers.set(key, question);
   }
-  return support;
+  return question.answer();
 }
 
-function tryCipher(version: number, cipher: number): [number, number, number, number] {
+function tryCipher(version: number, cipher: number): CipherAnswer {
+  const [pair, ulp, tx, rx, count] = addon().probe(version, cipher);
+  // There have been connections with the TLS layer: what keeps it from one now is not the cipher.
+  const before = pair || ulp;
+  const sending = before || tx;
+  const receiving = rx === -ECANCELED ? sending : rx;
+  const uncounted = sending === 0 && receiving === 0 && count !== 0;
+  const failed = sending || receiving;
+  return {
+    support: Object.freeze({ version, cipher, tx: uncounted ? count : sending, rx: receiving }),
+    shortage: before !== 0 || isShortage(failed) ? failed : 0,
+    uncounted,
+  };
+}
+
+function shortOf(result: number, what: string): KtlsError {
+  const cause = errnoError(result, 'probe');
+  return new KtlsError('ERR_KTLS_RESOURCES', `${what}: ${cause.message}`, cause);
+}
+
+function addon(): NativeBinding {
   const binding = loadBinding();
   if (binding instanceof Error) throw binding;
-  return binding.probe(version, cipher);
-}
-
-/** What a failed `setsockopt(TCP_ULP, "tls")` means. `result` is a negated errno. */
-export function ulpRefusal(result: number): KtlsError {
-  const cause = errnoError(result, 'setsockopt');
-  switch (-result) {
-    case ENOENT:
-      return kernelHasTls() === false
-        ? new KtlsError('ERR_KTLS_KERNEL', `Linux ${release()}`, cause)
-        : new KtlsError('ERR_KTLS_MODULE', undefined, cause);
-    case ENOPROTOOPT:
-      return new KtlsError('ERR_KTLS_KERNEL', `Linux ${release()}`, cause);
-    case EPERM:
-    case EACCES:
-    case ENOSYS:
-      return new KtlsError('ERR_KTLS_SANDBOX', undefined, cause);
-    default:
-      return new KtlsError('ERR_KTLS_ULP', cause.message, cause);
-  }
-}
-
-/** Whether the running kernel was built with TLS; `null` where nothing readable tells. */
-function kernelHasTls(): boolean | null {
-  const modules = read(`/lib/modules/${release()}/modules.dep`);
-  const builtin = read(`/lib/modules/${release()}/modules.builtin`);
-  const config = read(`/boot/config-${release()}`) || readGzipped('/proc/config.gz');
-  if (/^CONFIG_TLS=/m.test(config) || (modules + builtin).includes('/net/tls/tls.ko')) return true;
-  return config === '' && modules === '' ? null : false;
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-function readGzipped(path: string): string {
-  try {
-    return gunzipSync(readFileSync(path)).toString('latin1');
-  } catch {
-    return '';
-  }
+  return binding;
 }

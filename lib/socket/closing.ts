@@ -16,22 +16,26 @@ const EPIPE = -constants.errno.EPIPE;
 /** `<netinet/tcp.h>` */
 const TCP_CLOSE = 7;
 const CLOSE_NOTIFY = buildAlert(AlertLevel.warning, AlertDescription.closeNotify);
-/** kTLS's worker empties its list some time after POLLOUT; the wait in between, in milliseconds. */
+/**
+ * kTLS's worker empties its list some time after POLLOUT: looked for soon, then ever less often. With a peer
+ * that does not read it is the edge to writable that tells, and the last of these waits only makes sure that
+ * no missed edge can leave a connection open. In milliseconds.
+ */
 const FIRST_WAIT = 1;
-const LONGEST_WAIT = 50;
+const LONGEST_WAIT = 1000;
 
-/** Whether every record accepted so far is in TCP's own queue. */
-export function everythingInTcp(
-  channel: Channel,
-  installed: Installed,
-  plaintext: number,
-): boolean {
+/**
+ * What `Channel.bytesInTcp` comes to once every record accepted so far is in TCP's own queue; or a negated
+ * errno, if the kernel does not tell how many they are.
+ *
+ * @param plaintext - Bytes of plaintext given to the kernel so far, control records' payloads included.
+ */
+export function expectedInTcp(channel: Channel, installed: Installed, plaintext: number): number {
   const { suite, version } = installed;
   const sequence = channel.sendSequence(version, suite.kernelCipher);
-  if (typeof sequence === 'number') return true;
+  if (typeof sequence === 'number') return sequence;
   const records = Number(sequence - installed.firstSendSequence);
-  const expected = installed.bytesInTcp + plaintext + records * suite.recordOverhead;
-  return channel.bytesInTcp() >= expected;
+  return installed.bytesInTcp + plaintext + records * suite.recordOverhead;
 }
 
 export class Closing {
@@ -39,13 +43,14 @@ export class Closing {
   readonly #installed: Installed;
   readonly #plaintext: () => number;
   readonly #done: (error: Error | null) => void;
-  #sent = false;
+  /** When close_notify is sent: what TCP must have taken. Nothing that matters is sent behind it. */
+  #expected: number | null = null;
   #wait = FIRST_WAIT;
   #timer: NodeJS.Timeout | null = null;
   #finished = false;
 
   /**
-   * @param plaintext - Bytes of plaintext given to the kernel so far, control records' payloads aside.
+   * @param plaintext - Bytes of plaintext given to the kernel so far, control records' payloads included.
    * @param done - Called once: it is safe to send FIN, or the connection is broken.
    */
   constructor(
@@ -63,16 +68,29 @@ export class Closing {
   /** Tries to go on: called at the start, and whenever the socket becomes writable. */
   advance(): void {
     if (this.#finished) return;
-    if (!this.#sent) {
+    if (this.#expected === null) {
       const result = this.#channel.sendRecord(ContentType.alert, CLOSE_NOTIFY);
       if (result === EAGAIN) return;
       if (result < 0) {
         this.#finish(errnoError(result, 'sendmsg'));
         return;
       }
-      this.#sent = true;
+      const plaintext = this.#plaintext() + CLOSE_NOTIFY.length;
+      this.#expected = expectedInTcp(this.#channel, this.#installed, plaintext);
     }
-    if (everythingInTcp(this.#channel, this.#installed, this.#plaintext() + CLOSE_NOTIFY.length)) {
+    this.#wait = FIRST_WAIT;
+    this.#look(this.#expected);
+  }
+
+  #look(expected: number): void {
+    this.#stopTimer();
+    const taken = this.#channel.bytesInTcp();
+    // Nobody can say that it is safe.
+    if (expected < 0 || taken < 0) {
+      this.#finish(errnoError(Math.min(expected, taken), 'getsockopt'));
+      return;
+    }
+    if (taken >= expected) {
       this.#finish(null);
       return;
     }
@@ -82,17 +100,19 @@ export class Closing {
       this.#finish(errnoError(this.#channel.takeError() || EPIPE, 'sendmsg'));
       return;
     }
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null;
-      this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
-      this.advance();
-    }, this.#wait);
+    this.#timer = setTimeout(() => this.#look(expected), this.#wait);
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
   }
 
   /** The socket is gone: nothing is called any more. */
   cancel(): void {
     this.#finished = true;
+    this.#stopTimer();
+  }
+
+  #stopTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   #finish(error: Error | null): void {

@@ -53,6 +53,8 @@ export class FileTransfer implements Transfer {
   #sending = false;
   /** The socket became writable since that chunk left: its EAGAIN may be out of date. */
   #writable = false;
+  /** The owner is asked whether it may go on: to be told meanwhile that it may is no news. */
+  #asking = false;
   #over = false;
 
   /**
@@ -84,7 +86,7 @@ export class FileTransfer implements Transfer {
   /** The socket may take more. */
   writable(): void {
     if (this.#sending) this.#writable = true;
-    else this.#next();
+    else if (!this.#asking) this.#next();
   }
 
   cancel(): void {
@@ -101,9 +103,11 @@ export class FileTransfer implements Transfer {
     if (this.#over || this.#sending) return;
     this.#writable = false;
     const bytes = Math.min(this.#left, this.#chunkSize);
-    if (this.#owner.mayContinue?.(bytes) === false) return;
+    this.#asking = true;
+    const mayContinue = this.#owner.mayContinue?.(bytes) !== false;
+    this.#asking = false;
     // It may have ended the connection.
-    if (this.#isOver()) return;
+    if (!mayContinue || this.#isOver()) return;
     const socket = this.#socket();
     if (socket < 0) this.#finish(errnoError(-EBADF, 'sendfile'));
     else if (this.#isAtHand(bytes)) this.#sendNow(socket, bytes);

@@ -155,7 +155,7 @@ export class HandOver {
 
   #refuses({ observer }: Handshake, tls: TLSSocket): KtlsError | null {
     if (this.#refusal !== null) return this.#refusal;
-    const { isServer, secrets, serverRandom, receiveSequence, limitsFragments } = observer;
+    const { isServer, secrets, serverRandom, receiveSequence, fragmentLimit } = observer;
     const planned = plan({
       isServer,
       protocol: tls.getProtocol(),
@@ -163,7 +163,7 @@ export class HandOver {
       secrets,
       serverRandom,
       receiveSequence,
-      limitsFragments,
+      fragmentLimit,
     });
     if (planned instanceof KtlsError) return planned;
     this.#plan = planned;

@@ -187,8 +187,10 @@ export class KernelPath implements DataPath {
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
   setMaxFragment(bytes: number): boolean {
-    const limited = this.#channel.setMaxPayload(bytes) === 0;
-    if (limited) this.#keyUpdates?.limitRecords(bytes);
+    const { fragmentLimit } = this.#installed;
+    const most = Math.min(bytes, fragmentLimit ?? bytes);
+    const limited = this.#channel.setMaxPayload(most) === 0;
+    if (limited) this.#keyUpdates?.limitRecords(most);
     return limited;
   }
 

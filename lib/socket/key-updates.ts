@@ -55,7 +55,7 @@ export class KeyUpdates {
   #estimate: number;
   /** The kernel is asked again before there can be more. */
   #askAt: number;
-  #recordSize = maxPlaintextLength;
+  #recordSize: number;
   #allowance = BURST;
   #allowedAt: number;
 
@@ -75,7 +75,9 @@ export class KeyUpdates {
     this.#limit = limit;
     this.#owner = owner;
     this.#now = now;
-    this.#estimate = Number(owner.installed().firstSendSequence);
+    const { firstSendSequence, fragmentLimit } = owner.installed();
+    this.#estimate = Number(firstSendSequence);
+    this.#recordSize = fragmentLimit ?? maxPlaintextLength;
     this.#askAt = limit;
     this.#allowedAt = now();
   }

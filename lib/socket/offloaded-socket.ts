@@ -217,6 +217,8 @@ export class OffloadedSocket extends PathSocket {
       refused: (tls, reason) => this.#refused(tls, reason),
       rejected: (error, tls) => {
         if (tls !== undefined) this.servername = servernameOf(tls);
+        // node:tls ends without an error what it rejects.
+        if (!this.#rejected) publishError({ socket: this, error });
         this.#reject(error);
       },
       emitted: (event, data) => {
@@ -310,7 +312,7 @@ export class OffloadedSocket extends PathSocket {
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
     if (error !== null) {
-      publishError({ socket: this, error });
+      if (!this.#rejected) publishError({ socket: this, error });
       this.#reject(error);
     }
     const channel = this.channel;

@@ -105,10 +105,13 @@ export abstract class PathSocket extends TlsApi {
     if (this.#consumer?.peerEnded() === true) this.#path!.read();
   }
 
-  /** @internal As net.Socket does once it is connected: reading starts even before anybody listens. */
+  /**
+   * @internal As TLSSocket does once it is secured: reading starts before anybody listens, and although it is
+   * paused, so that the end of a stream without data shows all the same.
+   */
   protected startReading(): void {
     if (this.#readWanted) this._read(0);
-    else if (!this.isPaused()) this.read(0);
+    else this.read(0);
   }
 
   /** @internal What is held will not be written. */

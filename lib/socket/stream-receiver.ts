@@ -56,7 +56,8 @@ export class StreamReceiver {
     if (this.#stopped || this.#wanted) return;
     this.#wanted = true;
     this.#sink.waiting(true);
-    if (this.#channel.startReading() === 1) this.#readLater();
+    // As libuv: never within a call of the consumer's.
+    if (this.#channel.startReading() === 1) this.#readLater((read) => process.nextTick(read));
   }
 
   /** No more data for now; what the kernel holds stays there. */
@@ -73,11 +74,10 @@ export class StreamReceiver {
     this.pause();
   }
 
-  /** As libuv: never within a call of the consumer's. */
-  #readLater(): void {
+  #readLater(when: (read: () => void) => unknown): void {
     if (this.#due) return;
     this.#due = true;
-    setImmediate(() => {
+    when(() => {
       this.#due = false;
       if (this.#wanted) this.#channel.read();
     });
@@ -86,7 +86,8 @@ export class StreamReceiver {
   #other(result: number, payload: Buffer, delivered: number): boolean {
     if (delivered > 0) this.#sink.delivered(delivered);
     if (result === EAGAIN) {
-      this.#readLater();
+      // It is the others' turn.
+      this.#readLater(setImmediate);
     } else if (result < 0) {
       this.stop();
       this.#sink.failed(result);

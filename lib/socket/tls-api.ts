@@ -16,10 +16,14 @@ import { TLSSocket } from 'node:tls';
 import { KtlsError, invalidType, nodeError } from '../errors.js';
 import type { Negotiated } from '../handshake/negotiated.js';
 import type { TlsFacts } from '../handshake/tls-facts.js';
+import { opensslError } from '../tls/openssl-error.js';
 
 export const tlsFacts = Symbol('ktls.tlsFacts');
 
 /** A `net.Socket` that has the types of a `TLSSocket`; what it must then implement is all below. */
+/** `SSL_R_WRONG_SSL_VERSION`. */
+const WRONG_SSL_VERSION = 266;
+
 const TlsTypedSocket = Socket as unknown as new (options?: SocketConstructorOpts) => TLSSocket;
 
 /** What node:tls has and its types lack. */
@@ -146,8 +150,8 @@ export abstract class TlsApi extends TlsTypedSocket {
   }
 
   /**
-   * Kernel TLS never renegotiates: the callback gets `ERR_KTLS_RENEGOTIATION`. Where node:tls carries the
-   * connection it is node:tls's own.
+   * Kernel TLS never renegotiates: the callback gets `ERR_KTLS_RENEGOTIATION`, or node:tls's own error where
+   * that could not either, which is in TLS 1.3. Where node:tls carries the connection it is node:tls's own.
    */
   override renegotiate(
     options: { rejectUnauthorized?: boolean | undefined; requestCert?: boolean | undefined },
@@ -161,7 +165,11 @@ export abstract class TlsApi extends TlsTypedSocket {
     }
     if (this.destroyed) return undefined;
     if (this.carriedByNode) return this.#live!.renegotiate(options, callback);
-    process.nextTick(callback, new KtlsError('ERR_KTLS_RENEGOTIATION'));
+    const tls13 = this.getProtocol() === 'TLSv1.3';
+    const error = tls13
+      ? opensslError('wrong ssl version', WRONG_SSL_VERSION)
+      : new KtlsError('ERR_KTLS_RENEGOTIATION');
+    process.nextTick(callback, error);
     return false;
   }
 

@@ -20,7 +20,7 @@ export class UserSpacePath implements DataPath {
     this.#tls = tls;
     this.#owner = owner;
     tls.pause();
-    // When to end is for the owner, who may still have much to give to its reader.
+    // When to end is for the owner, who may still have much to give to its reader, and much to write.
     tls.allowHalfOpen = true;
     const push = tls.push.bind(tls);
     tls.push = (chunk, encoding) => {
@@ -36,8 +36,9 @@ export class UserSpacePath implements DataPath {
       owner.deliverEnd(this.#closeNotify);
     });
     tls.on('error', (error: Error) => owner.destroy(error));
+    // Behind both ends the socket may not have been read yet, and closes when it is.
     tls.on('close', () => {
-      if (!tls.readableEnded) owner.destroy();
+      if (!tls.readableEnded || !tls.writableFinished) owner.destroy();
     });
   }
 

@@ -3,6 +3,7 @@
  * raises for one. The same alert must look the same to an application whether OpenSSL or the kernel
  * decrypted it. What to do about an alert is not decided here.
  */
+import { type OpensslError, opensslError } from './openssl-error.js';
 import { ProtocolVersion } from './constants.js';
 
 export const AlertLevel = { warning: 1, fatal: 2 } as const;
@@ -98,13 +99,6 @@ export function alertMeaning(version: number, { level, description }: Alert): Al
   return warning && description !== AlertDescription.noRenegotiation ? 'ignored' : 'fatal';
 }
 
-/** As Node builds it from OpenSSL's error queue (`TLSWrap::ClearOut`). */
-export interface TlsAlertError extends Error {
-  readonly library: 'SSL routines';
-  readonly reason: string;
-  readonly code: string;
-}
-
 /**
  * The error Node raises when OpenSSL receives this alert. For a description OpenSSL has no words for
  * Node raises none at all and the stream just ends; this one says the number.
@@ -115,17 +109,11 @@ export function alertError(
   level: number,
   description: number,
   openssl: string = process.versions.openssl,
-): TlsAlertError {
+): OpensslError {
   const { reason, number } = receivedReason(level, description);
   const text = renamesSslv3(openssl) ? reason.replace(/^sslv3 alert/, 'ssl/tls alert') : reason;
-  // OpenSSL's packed code: ERR_LIB_SSL (20) << 23 | reason.
-  const packed = (0x0a000000 + number).toString(16).toUpperCase().padStart(8, '0');
   const detail = number >= alertReasonOffset ? `:SSL alert number ${description}` : '';
-  return Object.assign(new Error(`error:${packed}:SSL routines::${text}${detail}`), {
-    library: 'SSL routines' as const,
-    reason: text,
-    code: `ERR_SSL_${text.toUpperCase().replaceAll(' ', '_')}`,
-  });
+  return opensslError(text, number, detail);
 }
 
 /** `SSL_AD_REASON_OFFSET`: the reason number of a received fatal alert is this plus its description. */

@@ -25,6 +25,8 @@ const maxClientHelloLength = 131_396;
 
 /** Extension types, RFC 6066 section 4 and RFC 8446 section 4.2.1. */
 const maxFragmentLength = 1;
+/** The least length that it can ask for, in bytes. */
+export const leastFragmentLimit = 512;
 const supportedVersions = 43;
 
 /** SHA-256 of "HelloRetryRequest", the random that makes a ServerHello one: RFC 8446 section 4.1.3. */
@@ -80,32 +82,37 @@ export class ClientHelloScanner {
     maxLength: maxClientHelloLength,
     wants: (type) => type === HandshakeType.clientHello,
   });
-  #offersMaxFragmentLength = false;
+  #fragmentLimit: number | null = null;
 
   /**
-   * A ClientHello (there are two where a HelloRetryRequest came between) offers max_fragment_length. One
-   * that cannot be read offers nothing: no handshake comes of it.
+   * Bytes of plaintext, if a ClientHello (there are two where a HelloRetryRequest came between) offers
+   * max_fragment_length: the least that was offered. One that cannot be read offers nothing: no handshake
+   * comes of it.
    */
-  get offersMaxFragmentLength(): boolean {
-    return this.#offersMaxFragmentLength;
+  get fragmentLimit(): number | null {
+    return this.#fragmentLimit;
   }
 
   /** @param payload plaintext of handshake records (type 22), without their headers. */
   push(payload: Uint8Array): void {
     for (const { raw } of this.#assembler.push(payload)) {
-      if (raw !== null) this.#offersMaxFragmentLength ||= offers(raw, maxFragmentLength);
+      const offered = raw === null ? null : offeredFragmentLimit(raw);
+      if (offered !== null) this.#fragmentLimit = Math.min(offered, this.#fragmentLimit ?? offered);
     }
   }
 }
 
-function offers(clientHello: Buffer, extension: number): boolean {
+/** RFC 6066 section 4: 1 to 4 stand for 2^9 to 2^12. What stands for nothing ends the handshake. */
+function offeredFragmentLimit(clientHello: Buffer): number | null {
   const body = clientHello.subarray(handshakeHeaderLength);
-  let offered = false;
-  const wellFormed = readExtensions(body, clientExtensionsAt(body), (type) => {
-    offered ||= type === extension;
+  let offered: number | null = null;
+  const wellFormed = readExtensions(body, clientExtensionsAt(body), (type, content) => {
+    if (type !== maxFragmentLength) return true;
+    const [code = 0] = content;
+    offered = code >= 1 && code <= 4 ? 2 ** (8 + code) : leastFragmentLimit;
     return true;
   });
-  return wellFormed && offered;
+  return wellFormed ? offered : null;
 }
 
 /**

@@ -67,6 +67,7 @@ const faulty = `
   // Whatever the kernel is asked once a process has been asked after this.
   const first = await pair(limits);
   first.client.destroy();
+  first.server.destroy();
   first.listener.close();
   await once(first.listener, 'close');
   const inUse = () => keys() + sockets();
@@ -226,7 +227,12 @@ async function expectUserSpace(victim: Victim, fault: Fault, reason: string): Pr
 /** What the kernel may refuse, and how the refusal is called. */
 const refusals = [
   { call: 'tx', errno: 'EBUSY', option: 'TLS_TX', reason: 'ERR_KTLS_CIPHER' },
+  { call: 'tx', errno: 'ENOMEM', option: 'TLS_TX', reason: 'ERR_KTLS_RESOURCES' },
   { call: 'ulp', errno: 'EPERM', option: 'TCP_ULP', reason: 'ERR_KTLS_SANDBOX' },
+  // As where the module was unloaded, or never there.
+  { call: 'ulp', errno: 'ENOENT', option: 'TCP_ULP', reason: 'ERR_KTLS_MODULE' },
+  { call: 'ulp', errno: 'ENOPROTOOPT', option: 'TCP_ULP', reason: 'ERR_KTLS_KERNEL' },
+  { call: 'ulp', errno: 'ENOTCONN', option: 'TCP_ULP', reason: 'ERR_KTLS_ULP' },
 ] as const;
 
 for (const version of versions) {
@@ -244,11 +250,11 @@ for (const version of versions) {
       });
 
       for (const { call, errno, option, reason } of refusals) {
-        it(`carries on in user space if ${option} fails after a good probe`, async () => {
+        it(`carries on in user space if ${option} fails with ${errno} after a good probe`, async () => {
           await expectUserSpace(victim, { mode: 'prefer', call, errno }, reason);
         });
 
-        it(`that must be offloaded dies if ${option} fails after a good probe`, async () => {
+        it(`that must be offloaded dies if ${option} fails with ${errno} after a good probe`, async () => {
           await expectDeath(victim, { mode: 'require', call, errno }, reason);
         });
       }

@@ -29,6 +29,7 @@ import {
   versions,
 } from '../support/scripted.js';
 import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { TcpEnd } from '../support/tcp-state.js';
 import { recordTypes, tap } from '../support/wire.js';
 import { Witness } from '../support/witness.js';
 
@@ -75,16 +76,13 @@ async function expectAll(peer: RecordPeer, expected: string | Buffer): Promise<v
 async function fill(socket: AnySocket): Promise<Buffer> {
   const chunk = Buffer.alloc(50_001, 'fill');
   const chunks: Buffer[] = [];
-  for (;;) {
+  const end = new TcpEnd(socket);
+  do {
     chunks.push(chunk);
     socket.write(chunk);
-    await sleep(20);
-    const waiting = socket.writableLength;
-    if (waiting === 0) continue;
-    // What the kernel has not taken in this time it will not take at all.
-    await sleep(100);
-    if (socket.writableLength === waiting) return Buffer.concat(chunks);
-  }
+    while (socket.writableLength > 0 && !(await end.isFull())) await sleep(1);
+  } while (socket.writableLength === 0);
+  return Buffer.concat(chunks);
 }
 
 describeKernel('an end', () => {

@@ -163,7 +163,7 @@ describeKernel('an http2 session', () => {
 
   it('times out when nothing moves', async () => {
     await serve();
-    server.setTimeout(300);
+    server.setTimeout(1000);
     const session = await connected();
     await closed(session);
   });

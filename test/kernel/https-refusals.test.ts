@@ -96,6 +96,8 @@ const leaving =
   async (port: number): Promise<void> => {
     const socket = net.connect({ port, host: '127.0.0.1' });
     await once(socket, 'connect');
+    // The server may be gone first.
+    socket.on('error', () => undefined);
     socket.write(data, () => leave(socket));
     await new Promise((resolve) => socket.once('close', resolve));
   };

@@ -5,10 +5,10 @@ import { writeSync } from 'node:fs';
 import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { type OffloadedSocket } from '../../lib/index.js';
+import type { OffloadedSocket } from '../../lib/index.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { cipherSuites } from '../../lib/tls/cipher-suites.js';
-import { ContentType, HandshakeType, ProtocolVersion } from '../../lib/tls/constants.js';
+import { HandshakeType, ProtocolVersion } from '../../lib/tls/constants.js';
 import {
   type AnySocket,
   type Pair,
@@ -19,32 +19,16 @@ import {
   readExactly,
 } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
+import { followUpdates, isKeyUpdate, update } from '../support/key-updates.js';
 import { fdOf } from '../support/native.js';
-import {
-  type RecordPeer,
-  data,
-  handshake,
-  keyUpdate,
-  message,
-  newSessionTicket,
-} from '../support/record-peer.js';
+import { data, handshake, keyUpdate, message, newSessionTicket } from '../support/record-peer.js';
 import { roles, scripted } from '../support/scripted.js';
 import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { TcpEnd } from '../support/tcp-state.js';
 import { Witness } from '../support/witness.js';
 
 const AES128 = 51;
 const suites = cipherSuites.filter(({ version }) => version === ProtocolVersion.TLS13);
-
-/** The handshake messages that the peer has got, after which it reads with the next keys. */
-function followUpdates(peer: RecordPeer): { count: number } {
-  const seen = { count: 0 };
-  peer.onRecord = ({ type, payload }) => {
-    if (type !== ContentType.handshake || payload[0] !== HandshakeType.keyUpdate) return;
-    seen.count++;
-    peer.updateReceiveKeys();
-  };
-  return seen;
-}
 
 /**
  * Writes, past the socket itself, until the kernel takes not a byte more: after a large write there may be
@@ -53,16 +37,17 @@ function followUpdates(peer: RecordPeer): { count: number } {
  * @returns the bytes written
  */
 async function fill(socket: AnySocket): Promise<number> {
-  let written = 0;
-  for (let full = 0; full < 3; full++) {
+  const end = new TcpEnd(socket);
+  for (let written = 0; ;) {
+    const full = await end.isFull();
+    let taken = 0;
     for (const size of [16 * 1024, 1]) {
-      const taken = writeUntilRefused(fdOf(socket), Buffer.alloc(size));
-      written += taken;
-      if (taken > 0) full = 0;
+      taken += writeUntilRefused(fdOf(socket), Buffer.alloc(size));
     }
-    await sleep(20);
+    if (full && taken === 0) return written;
+    written += taken;
+    await sleep(1);
   }
-  return written;
 }
 
 function writeUntilRefused(fd: number, chunk: Buffer): number {
@@ -74,12 +59,6 @@ function writeUntilRefused(fd: number, chunk: Buffer): number {
       return written;
     }
   }
-}
-
-/** Sends a KeyUpdate and goes on with the next keys. */
-function update(peer: RecordPeer, requested: boolean, ...before: Buffer[]): void {
-  peer.send(handshake(...before, keyUpdate(requested)));
-  peer.updateSendKeys();
 }
 
 /** Mainline since 6.14, and this test's kernels bring no such change back to older ones. */
@@ -152,10 +131,7 @@ describeKernel('KeyUpdate', () => {
         await peer.untilEnded();
         expect(seen.count).toBe(2);
         expect(peer.receivedData.toString()).toBe('abc');
-        const updates = peer.received.filter(
-          ({ type, payload }) =>
-            type === ContentType.handshake && payload[0] === HandshakeType.keyUpdate,
-        );
+        const updates = peer.received.filter(isKeyUpdate);
         expect(updates.map(({ payload }) => payload.at(-1))).toEqual([0, 1]);
         expect(peer.receivedAlerts).toEqual([[1, 0]]);
       });

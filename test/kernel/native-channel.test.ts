@@ -1,7 +1,6 @@
 /** The native layer against a kernel that has TLS: keys, records, counters, errors. */
 import { type CipherGCMTypes, createDecipheriv } from 'node:crypto';
 import { constants } from 'node:os';
-import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Direction, Ready } from '../../lib/kernel/binding.js';
 import {
@@ -17,6 +16,7 @@ import {
   TLS12,
   TLS13,
   VERSIONS,
+  arrived,
   makeMaterial,
   receive,
 } from '../support/kernel-pair.js';
@@ -118,6 +118,7 @@ describeKernel('the native layer under kernel TLS', () => {
       expect(pair.a.write(Buffer.from('hello '), 0)).toBe(6);
       expect(pair.a.write(Buffer.from('world'), 0)).toBe(5);
       expect(pair.a.sendRecord(ALERT, Buffer.of(1, 0))).toBe(2);
+      await arrived(pair.sockets[0]!);
       expect(await receive(pair.b)).toEqual({ type: DATA, payload: Buffer.from('hello world') });
       expect(await receive(pair.b)).toEqual({ type: ALERT, payload: Buffer.of(1, 0) });
     });
@@ -160,6 +161,7 @@ describeKernel('the native layer under kernel TLS', () => {
       for (let i = 0; i < 5; i++) pair.a.write(Buffer.alloc(1000, i), 0);
       pair.a.sendRecord(HANDSHAKE, Buffer.of(0, 0, 0, 0));
       pair.a.write(Buffer.from('after'), 0);
+      await arrived(pair.sockets[0]!);
       expect(await receive(pair.b)).toMatchObject({ type: DATA, payload: { length: 5000 } });
       expect(await receive(pair.b)).toMatchObject({ type: HANDSHAKE, payload: { length: 4 } });
       expect(await receive(pair.b)).toMatchObject({ type: DATA, payload: { length: 5 } });
@@ -273,7 +275,7 @@ describeKernel('the native layer under kernel TLS', () => {
   test('a plain read of a control record, which libuv does, fails with EIO and keeps it', async () => {
     await using pair = await KernelPair.keyed({ version: TLS13, aead: AES128 });
     pair.a.sendRecord(ALERT, Buffer.of(1, 0));
-    await wait(20);
+    await arrived(pair.sockets[0]!);
     // readRecord() is a plain recv(); nobody should call it under TLS.
     expect(pair.b.readRecord()).toBe(-EIO);
     expect(await receive(pair.b)).toEqual({ type: ALERT, payload: Buffer.of(1, 0) });

@@ -9,12 +9,11 @@ import { type Pair, connectPair, digest, readAll, readExactly } from '../support
 import { curl } from '../support/curl.js';
 import { serve } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
-import { onlyOpen, openFiles, openSockets } from '../support/leaks.js';
+import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 
-/** Its size is 0, as `stat` has it. */
-const SIZELESS = '/proc/cpuinfo';
-const patience = { timeout: 30_000 };
+/** Its size is 0, as `stat` has it, and it is the same whenever it is read. */
+const SIZELESS = '/proc/version';
 
 /** procfs has no splice for the registers of a PCI device, although it knows their size. */
 function spliceless(): string {
@@ -44,7 +43,7 @@ describeKernel('a file', () => {
       `before ${expected.toString()}${expected.subarray(5, 25).toString()} after`,
     );
     expect([await sent, await part]).toEqual([expected.length, 20]);
-    expect(openFiles(SIZELESS)).toBe(0);
+    await expect.poll(() => openFiles(SIZELESS)).toBe(0);
   });
 
   it('that has no splice is read and written', async () => {
@@ -63,7 +62,7 @@ describeKernel('a file', () => {
     const all = [Buffer.from('before '), expected, content.subarray(0, 10), Buffer.from(' after')];
     expect(got.equals(Buffer.concat(all))).toBe(true);
     expect(await sent).toBe(expected.length);
-    expect(openFiles(path)).toBe(0);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('of either kind is a body in chunks', async () => {
@@ -89,7 +88,7 @@ describeKernel('a file', () => {
     await expect(socket.sendFile(empty, { start: 1 })).rejects.toMatchObject({
       code: 'ERR_KTLS_FILE_RANGE',
     });
-    expect(openFiles(empty)).toBe(0);
+    await expect.poll(() => openFiles(empty)).toBe(0);
   });
 
   it('that grows is sent as long as it was', async () => {
@@ -99,14 +98,14 @@ describeKernel('a file', () => {
     const socket = ours(connection);
     connection.client.pause();
     const sent = socket.sendFile(path);
-    await expect.poll(() => socket.bytesWritten, patience).toBeGreaterThan(0);
+    await expect.poll(() => socket.bytesWritten).toBeGreaterThan(0);
     appendFileSync(path, 'more');
     socket.end('after');
     const got = await readAll(connection.client);
     expect(got.length).toBe(8_000_005);
     expect(got.subarray(-5).toString()).toBe('after');
     expect(await sent).toBe(8_000_000);
-    expect(openFiles(path)).toBe(0);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('that is a FIFO is refused at once', async () => {
@@ -117,25 +116,6 @@ describeKernel('a file', () => {
     await expect(socket.sendFile(path)).rejects.toMatchObject({ code: 'ERR_KTLS_NOT_A_FILE' });
     socket.write('goes on');
     expect((await readExactly(connection.client, 7)).toString()).toBe('goes on');
-    expect(openFiles(path)).toBe(0);
-  });
-
-  it('goes over 200 connections at the same time', { timeout: 300_000 }, async () => {
-    const before = openSockets();
-    const pairs: Pair[] = [];
-    while (pairs.length < 200) pairs.push(...(await Promise.all([pair(), pair(), pair(), pair()])));
-    for (const { client } of pairs) client.pause();
-    const parts = pairs.map((_, i) => [i * 100, i * 100 + 299_999] as const);
-    const sent = pairs.map((one, i) =>
-      ours(one).sendFile(file, { start: parts[i]![0], end: parts[i]![1] }),
-    );
-    const got = await Promise.all(pairs.map(({ client }) => readExactly(client, 300_000)));
-    got.forEach((data, i) => {
-      expect(data.equals(content.subarray(parts[i]![0], parts[i]![1] + 1))).toBe(true);
-    });
-    expect(await Promise.all(sent)).toEqual(pairs.map(() => 300_000));
-    await Promise.all(pairs.map((one) => one.close()));
-    await expect.poll(() => openFiles(file), patience).toBe(0);
-    await onlyOpen(before);
+    await expect.poll(() => openFiles(path)).toBe(0);
   });
 });

@@ -24,39 +24,7 @@ const pair = (options: Parameters<typeof connectPair>[0] = {}): Promise<Pair> =>
   connectPair({ client: 'node', ...options });
 const ours = ({ server }: Pair): OffloadedSocket => server as OffloadedSocket;
 
-const ciphers = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_128_CCM_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES128-CCM',
-];
-
 describeKernel('a file', () => {
-  for (const cipher of ciphers) {
-    it(`of any size arrives whole (${cipher})`, async () => {
-      const version = cipher.startsWith('TLS_') ? 'TLSv1.3' : 'TLSv1.2';
-      const options = {
-        ciphers: cipher.startsWith('TLS_') ? cipher : `${cipher}:@SECLEVEL=0`,
-        minVersion: version,
-        maxVersion: version,
-      } as const;
-      await using connection = await pair({ serverOptions: options, clientOptions: options });
-      const socket = ours(connection);
-      expect(socket.offload.offloaded).toBe(true);
-      for (const size of [0, 1, 16_383, 16_384, 16_385, 65_535, 65_537, 1_000_000]) {
-        const part = scratch.write(`part-${size}`, content.subarray(0, size));
-        const sent = socket.sendFile(part);
-        const got = await readExactly(connection.client, size);
-        expect(await sent).toBe(size);
-        expect(digest(got)).toBe(digest(content.subarray(0, size)));
-      }
-    });
-  }
-
   it('keeps its place among writes and other files', async () => {
     await using connection = await pair();
     const socket = ours(connection);
@@ -71,6 +39,7 @@ describeKernel('a file', () => {
       expected.push(Buffer.from(text), content.subarray(start, end + 1));
     }
     socket.end('last');
+    const ended = once(connection.client, 'end');
     const all = Buffer.concat([...expected, Buffer.from('last')]);
     const got = await readExactly(connection.client, all.length);
     expect(digest(got)).toBe(digest(all));
@@ -80,7 +49,7 @@ describeKernel('a file', () => {
     expect(socket.bytesWritten).toBe(all.length);
     // The end was clean: what close_notify waits for counted the files.
     connection.client.resume();
-    await once(connection.client, 'end');
+    await ended;
   });
 
   it('goes by way of node:tls where the cipher cannot be offloaded', async () => {
@@ -118,16 +87,6 @@ describeKernel('a file', () => {
     expect((await readExactly(connection.client, 40)).equals(content.subarray(0, 40))).toBe(true);
     expect(await Promise.all(sent)).toEqual([10, 10, 10, 10]);
     await expect.poll(() => openFiles(file)).toBe(0);
-  });
-
-  it('with an offset of more than 4 GiB, and sparse, is sent', async () => {
-    const path = scratch.write('sparse', '');
-    truncateSync(path, 5 * 2 ** 30 + 100);
-    await using connection = await pair();
-    const sent = ours(connection).sendFile(path, { start: 5 * 2 ** 30 });
-    expect((await readExactly(connection.client, 100)).equals(Buffer.alloc(100))).toBe(true);
-    expect(await sent).toBe(100);
-    await expect.poll(() => openFiles(path)).toBe(0);
   });
 
   it('that cannot be sent leaves the connection as it was', async () => {
@@ -180,7 +139,8 @@ describeKernel('a file', () => {
       scene.peer.socket.resume();
       await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_FILE_TRUNCATED' });
       expect((await error)[0]).toMatchObject({ code: 'ERR_KTLS_FILE_TRUNCATED' });
-      expect(await scene.peer.untilEnded()).toBe('reset');
+      await scene.peer.untilEnded();
+      expect(scene.peer.wasReset).toBe(true);
       expect(scene.peer.receivedAlerts).toEqual([]);
       await expect.poll(() => openFiles(path)).toBe(0);
     });

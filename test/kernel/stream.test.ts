@@ -19,6 +19,7 @@ import {
 } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
 import { clean, runScript } from '../support/script.js';
+import { TcpEnd } from '../support/tcp-state.js';
 import { Witness } from '../support/witness.js';
 
 const large = Buffer.alloc(1_000_000, 'something large');
@@ -52,16 +53,14 @@ const halfOpen: PairOptions = {
 
 /** Writes until nothing moves any more: the reader has stopped, and all buffers are full. */
 async function jam(writer: AnySocket): Promise<number> {
+  const end = new TcpEnd(writer);
   let written = 0;
-  for (;;) {
+  do {
     writer.write(large);
     written += large.length;
-    await sleep(50);
-    const waiting = writer.writableLength;
-    if (waiting === 0) continue;
-    await sleep(200);
-    if (writer.writableLength === waiting) return written;
-  }
+    while (writer.writableLength > 0 && !(await end.isFull())) await sleep(1);
+  } while (writer.writableLength === 0);
+  return written;
 }
 
 describeKernel('reading', () => {
@@ -83,6 +82,21 @@ describeKernel('reading', () => {
     expect(others.writableLength).toBeGreaterThan(0);
     expect((await readExactly(ours, written)).length).toBe(written);
   });
+
+  for (const side of ['node', 'ktls'] as const) {
+    it(`of a server that pauses what it accepts sees an end without data (${side})`, async () => {
+      await using pair = await connectPair({
+        server: side,
+        client: 'node',
+        serverOptions: { pauseOnConnect: true, allowHalfOpen: true },
+      });
+      expect(pair.server.isPaused()).toBe(true);
+      const ended = once(pair.server, 'end');
+      pair.client.end();
+      await ended;
+      expect(pair.server.isPaused()).toBe(true);
+    });
+  }
 
   forEach('by async iteration gets everything', async (ours, others) => {
     others.end(large);
@@ -259,6 +273,9 @@ describeKernel('the end of the peer', () => {
 
 describeKernel('destroying', () => {
   forEach('closes without an error, and the peer sees an end', async (ours, others) => {
+    // A ticket that comes to a socket that is closed is answered with a reset.
+    others.write('behind the tickets');
+    await readExactly(ours, 18);
     const witness = new Witness(ours);
     const peer = new Witness(others);
     ours.destroy();
@@ -287,6 +304,8 @@ describeKernel('destroying', () => {
 
   it('by an AbortSignal is an AbortError', async () => {
     const { listener, port } = await listen('node');
+    // Its tickets may come to a socket that is closed.
+    listener.on('secureConnection', (socket) => socket.on('error', () => undefined));
     const abort = new AbortController();
     const client = connectTo(port, 'ktls', {
       signal: abort.signal,
@@ -310,11 +329,17 @@ describeKernel('a timeout', () => {
     forEach(`is put off by ${what}`, async (ours, others) => {
       ours.resume();
       others.resume();
-      let timeouts = 0;
-      ours.on('timeout', () => timeouts++);
       // Far more than a pause between two of the writes, far less than all of them.
-      ours.setTimeout(2000);
+      const idle = 2000;
+      let timeouts = 0;
+      let last = performance.now();
+      const moves = (): void => void (last = performance.now());
+      if (what === 'reads') ours.on('data', moves);
+      // One that comes so long after the last move is right: then the whole machine has paused.
+      ours.on('timeout', () => (timeouts += performance.now() - last < idle - 100 ? 1 : 0));
+      ours.setTimeout(idle);
       for (let i = 0; i < 30; i++) {
+        if (what === 'writes') moves();
         (what === 'reads' ? others : ours).write('.');
         await sleep(100);
       }

@@ -3,7 +3,6 @@
  * application data comes: the client writes before the handshake is done, the server in the very moment it
  * is, so that both race with the Finished messages; in random pieces, to readers of every kind.
  */
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as tls from 'node:tls';
@@ -17,6 +16,7 @@ import {
   isOffloaded,
   listen,
 } from '../support/connection.js';
+import { consume } from '../support/consume.js';
 import { describeKernel } from '../support/kernel.js';
 import { onlyOpen, openSockets } from '../support/leaks.js';
 import { type Version, versions } from '../support/scripted.js';
@@ -50,35 +50,6 @@ function somePieces(random: Random): Buffer[] {
   const data = Buffer.alloc(1 + random.below(most), random.bytes(1009));
   const longest = [40, 1500, 17_000][random.below(3)]!;
   return random.pieces(data, Math.max(longest, data.length >> 7));
-}
-
-/** Reads to the end: as it flows, in little bites, or with pauses. */
-async function consume(socket: AnySocket, random: Random): Promise<string> {
-  const hash = createHash('sha256');
-  const manner = random.below(3);
-  if (manner === 0) {
-    socket.on('readable', () => {
-      for (;;) {
-        const wanted = Math.min(1 + random.below(700), Math.max(1, socket.readableLength));
-        const chunk = socket.read(wanted) as Buffer | null;
-        if (chunk === null) return;
-        hash.update(chunk);
-      }
-    });
-  } else {
-    socket.on('data', (chunk: Buffer) => {
-      hash.update(chunk);
-      if (manner === 1) return;
-      socket.pause();
-      setTimeout(() => socket.resume(), random.below(3));
-    });
-  }
-  await new Promise<void>((resolve, reject) => {
-    socket.on('end', resolve);
-    socket.on('error', reject);
-    socket.on('close', () => reject(new Error('closed without an end')));
-  });
-  return hash.digest('hex');
 }
 
 /** Writes everything and ends: some of it at once, some in later turns of the loop. */

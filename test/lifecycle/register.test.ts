@@ -47,6 +47,35 @@ describeKernel('a process started with ktls/register', () => {
     expect(ended).toMatchObject({ ...clean, stdout: 'true true\n'.repeat(2) });
   });
 
+  it('fails with KTLS=require what the kernel does not know, before any application byte', async () => {
+    const ended = await runScript(
+      `
+      // A CBC suite: no kernel has those.
+      const options = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256' };
+      const off = { ...options, offload: { mode: 'off' } };
+      const attempt = async (listener, connector, theirs) => {
+        listener.on('tlsClientError', ({ code }) => say('server', code));
+        const client = connect(await listening(listener), theirs, connector);
+        client.on('error', ({ code }) => say('client', code));
+        client.on('data', () => say('client received'));
+        listener.on('secureConnection', (socket) => socket.on('error', () => undefined).end('data'));
+        await new Promise((resolve) => client.on('close', resolve));
+        listener.close();
+        await once(listener, 'close');
+      };
+      await attempt(server(off), tls.connect, options);
+      say('--');
+      await attempt(server(options, tls.createServer), ktls.connect, off);
+      `,
+      { nodeArguments: preload, env: { KTLS: 'require' } },
+    );
+    expect(ended).toMatchObject(clean);
+    const [byClient, byServer] = ended.stdout.split('--\n');
+    expect(lines(byClient!)).toContain('client ERR_KTLS_CIPHER');
+    expect(lines(byServer!)).toContain('server ERR_KTLS_CIPHER');
+    expect(ended.stdout).not.toContain('received');
+  });
+
   it('says with NODE_DEBUG=ktls what became of each connection', async () => {
     const ended = await runScript(`await pair(); process.exit();`, {
       nodeArguments: preload,

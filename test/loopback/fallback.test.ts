@@ -13,7 +13,9 @@ import * as ktls from '../../lib/index.js';
 import { kernelRefusal } from '../../lib/kernel/probe.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { connectPair, exchange, listen, readAll } from '../support/connection.js';
+import { fault, withFaults } from '../support/faults.js';
 import { Scratch } from '../support/scratch.js';
+import { clean, runScript } from '../support/script.js';
 
 /** What the host can do decides the reason: `mode: 'off'` gives one that is the same everywhere. */
 const off = { mode: 'off' } as const;
@@ -54,6 +56,40 @@ it('says why the host does not offload', async () => {
   expect(offload.reason).toBe(refusal?.code ?? null);
   expect(offload.offloaded).toBe(refusal === null);
   if (refusal !== null) expect(offload.detail).toBe(refusal.message);
+});
+
+it.each([
+  ['ENOPROTOOPT', 'ERR_KTLS_KERNEL'],
+  ['ENOENT', ktls.probe().module === 'absent' ? 'ERR_KTLS_KERNEL' : 'ERR_KTLS_MODULE'],
+  ['ENOTCONN', 'ERR_KTLS_ULP'],
+  ['EPERM', 'ERR_KTLS_SANDBOX'],
+] as const)('says of a kernel that answers TCP_ULP with %s: %s', async (errno, code) => {
+  const body = `
+    say('probe', ktls.probe().reason.code);
+    const listener = server();
+    listener.on('secureConnection', (socket) => {
+      say('server', socket.offload.reason);
+      socket.end();
+    });
+    const client = connect(await listening(listener));
+    await once(client.resume(), 'close');
+    say('client', client.offload.reason);
+    listener.close();
+  `;
+  const env = { ...withFaults(), KTLS_FAULT: fault('ulp', errno, 0) };
+  const ended = await runScript(body, { env });
+  expect(ended).toMatchObject({
+    ...clean,
+    stdout: `probe ${code}\nserver ${code}\nclient ${code}\n`,
+  });
+});
+
+it('says where the kernel has its TLS', () => {
+  const { module, reason } = ktls.probe();
+  if (refusal === null) expect(module).toMatch(/^(loaded|built-in)$/);
+  else if (refusal.code === 'ERR_KTLS_KERNEL') expect(module).toBe('absent');
+  else if (refusal.code === 'ERR_KTLS_MODULE') expect([null, 'loadable']).toContain(module);
+  expect(reason).toBe(refusal);
 });
 
 it.each([

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
-import { OffloadedSocket } from '../../lib/index.js';
+import { KtlsError, OffloadedSocket } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
@@ -41,7 +41,7 @@ vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
 vi.mock('../../lib/kernel/probe.js', async (importOriginal) => ({
   ...(await importOriginal<typeof import('../../lib/kernel/probe.js')>()),
   kernelRefusal: () => null,
-  kernelTakes: () => false,
+  cipherRefusal: () => new KtlsError('ERR_KTLS_CIPHER', 'it is not in this kernel'),
 }));
 
 const pairings: [server: Side, client: Side][] = [
@@ -126,6 +126,31 @@ for (const version of versions) {
         expect(await atServer.until('end')).toEqual(['question', 'end']);
         pair.server.end('answer');
         expect(await atClient.until('end')).toEqual(['answer', 'end']);
+      });
+
+      it(`delivers all to a reader that has not begun when the other end closes: ${who}`, async () => {
+        await using pair = await open(version, sides);
+        pair.client.pause();
+        pair.client.end();
+        pair.server.end(Buffer.alloc(10_000, 'x'));
+        await once(pair.server, 'close');
+        await exchangeTurns();
+        expect((await readAll(pair.client)).length).toBe(10_000);
+      });
+
+      it(`still writes what is queued when the other end has ended: ${who}`, async () => {
+        await using pair = await connectPair({
+          server,
+          client,
+          serverOptions: limits(version),
+          clientOptions: { ...limits(version), ...halfOpen },
+        });
+        const size = 8 << 20;
+        for (let at = 0; at < size; at += 1 << 16) pair.server.write(Buffer.alloc(1 << 16, 'x'));
+        pair.server.resume();
+        pair.client.end();
+        await once(pair.server, 'end');
+        expect((await readAll(pair.client)).length).toBe(size);
       });
 
       it(`delivers what was written before the end: ${who}`, async () => {

@@ -213,7 +213,7 @@ it('reads a file of unknown size to its end', async () => {
   expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe(expected);
   server.close();
   server.closeAllConnections();
-  expect(openFiles(path)).toBe(0);
+  await expect.poll(() => openFiles(path)).toBe(0);
 });
 
 it('says how far it is', async () => {

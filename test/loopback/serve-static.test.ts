@@ -16,6 +16,7 @@ import serveStatic, { type ServeStaticOptions, fastifyStatic } from '../../lib/s
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { modifiedAt, writeSite } from '../support/site.js';
+import { TcpEnd } from '../support/tcp-state.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
@@ -487,7 +488,7 @@ it('survives clients of either protocol that leave at any moment', async () => {
     if (i % 3 === 0) session.destroy();
     else session.close();
   }
-  await expect.poll(() => openFiles(path), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => openFiles(path)).toBe(0);
   expect((await ask(served.port, '/sub%20dir/')).status).toBe(200);
   await served.close();
   server.close();
@@ -500,9 +501,15 @@ it('does not let a file that becomes shorter pass for the whole', async () => {
   const socket = connect(served.port, '127.0.0.1');
   socket.write('GET /shrinking HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await once(socket, 'readable');
+  const end = new TcpEnd(socket);
   truncateSync(path, 1000);
   socket.resume();
-  await expect(once(socket, 'end')).rejects.toMatchObject({ code: 'ECONNRESET' });
+  // Up to Node 22 libuv takes a reset that it finds behind data for an end; the kernel does not.
+  const outcome = await new Promise((resolve) => {
+    socket.once('end', () => resolve(end.exists ? 'an end' : 'ECONNRESET'));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code));
+  });
+  expect(outcome).toBe('ECONNRESET');
   await expect.poll(() => openFiles(path)).toBe(0);
   await served.close();
 });

@@ -169,6 +169,7 @@ const body = `
   // Whatever the kernel is asked once a process has been asked after this.
   const first = await pair();
   first.client.destroy();
+  first.server.destroy();
   first.listener.close();
   await once(first.listener, 'close');
   const before = inUse();

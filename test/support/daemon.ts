@@ -1,6 +1,5 @@
 /** Servers that are no programs of Node: started for a test on a port of their own, killed after it. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chownSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accepts } from '../../benchmarks/ports.js';
@@ -40,6 +39,8 @@ export function runUnprivileged(command: readonly string[], scratch: Scratch): v
 export class Daemon implements AsyncDisposable {
   readonly #process: ChildProcess;
   #output = '';
+  /** Told when it has ended and said all. */
+  readonly #over: Promise<unknown>;
 
   private constructor(command: readonly string[], scratch: Scratch) {
     const [program, ...args] = unprivileged(command);
@@ -48,6 +49,7 @@ export class Daemon implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process.on('error', (error) => (this.#output += String(error)));
+    this.#over = new Promise((resolve) => this.#process.once('close', resolve));
     for (const stream of [this.#process.stdout!, this.#process.stderr!]) {
       stream.on('data', (data: Buffer) => (this.#output += data.toString()));
     }
@@ -57,8 +59,9 @@ export class Daemon implements AsyncDisposable {
   static async start(command: readonly string[], port: number, scratch: Scratch): Promise<Daemon> {
     const daemon = new Daemon(command, scratch);
     for (;;) {
-      if (daemon.#process.pid === undefined || daemon.#process.exitCode !== null) {
-        await sleep(100); // For its last words.
+      const { pid, exitCode, signalCode } = daemon.#process;
+      if (pid === undefined || exitCode !== null || signalCode !== null) {
+        await daemon.#over;
         throw new Error(`${command[0]} does not run: ${daemon.#output}`);
       }
       if (await accepts(port)) return daemon;
@@ -67,8 +70,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     this.#process.kill('SIGKILL');
-    await once(this.#process, 'close');
+    await this.#over;
   }
 }

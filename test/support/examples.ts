@@ -16,10 +16,12 @@ function start(name: string, env: NodeJS.ProcessEnv): ChildProcess {
 /** A server among them, until it is disposed of. */
 export class ExampleServer implements AsyncDisposable {
   readonly #process: ChildProcess;
+  readonly #closed: Promise<unknown>;
   readonly port: number;
 
   private constructor(process: ChildProcess, port: number) {
     this.#process = process;
+    this.#closed = once(process, 'close');
     this.port = port;
   }
 
@@ -34,7 +36,7 @@ export class ExampleServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill('SIGKILL');
-    await once(this.#process, 'close');
+    await this.#closed;
   }
 }
 

@@ -24,6 +24,8 @@ export class FakeChannel implements Faked {
   state = 1;
   error = 0;
   receives = 0;
+  /** How often `bytesInTcp` was called. */
+  asks = 0;
 
   constructor(idle: number) {
     this.idle = idle;
@@ -48,6 +50,7 @@ export class FakeChannel implements Faked {
   }
 
   bytesInTcp(): number {
+    this.asks++;
     return this.inTcp;
   }
 

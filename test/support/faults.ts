@@ -8,11 +8,11 @@ import { fileURLToPath } from 'node:url';
 
 /** As `faults/faults.c` explains them. */
 export type FaultyCall =
-  | ('ulp' | 'tx' | 'rx' | 'send' | 'recv' | 'watch')
+  | ('ulp' | 'tx' | 'rx' | 'count' | 'socket' | 'send' | 'recv' | 'watch')
   | ('sendmsg' | 'recvmsg' | 'sendfile' | 'write');
 export type Errno = keyof typeof constants.errno;
 
-/** The value of `KTLS_FAULT`: the nth such call from now on fails. */
+/** The value of `KTLS_FAULT`: the nth such call from now on fails, or each of them (0). */
 export const fault = (call: FaultyCall, errno: Errno, nth = 1): string =>
   `${call} ${constants.errno[errno]} ${nth}`;
 

@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { type Channel, Direction, receivedLength, receivedType } from '../../lib/kernel/binding.js';
 import { fdOf, native, tcpPair } from './native.js';
+import { TcpEnd } from './tcp-state.js';
 
 const { EAGAIN } = constants.errno;
 
@@ -107,6 +108,9 @@ export class KernelPair implements AsyncDisposable {
     await wait(0);
   }
 }
+
+/** Waits until what `from` has sent is there to be received: a system call may bring a part of it. */
+export const arrived = (from: Socket): Promise<void> => new TcpEnd(from).delivered();
 
 export interface Message {
   type: number;

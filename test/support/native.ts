@@ -129,7 +129,7 @@ export const script = (body: string): string =>
   `${PRELUDE}\n(async () => {${body}\n})().catch((error) => { console.error(error); process.exit(99); });`;
 
 /** Runs `body` in a process of its own, which a crash, a hang or an exit code cannot hide from. */
-export async function runAlone(body: string, deadline = 20_000): Promise<Ended> {
+export async function runAlone(body: string, deadline = 100_000): Promise<Ended> {
   const child = spawn(process.execPath, ['-e', script(body)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: deadline,

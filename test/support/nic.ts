@@ -75,6 +75,9 @@ export const cardCounters = (): Readonly<Record<string, number>> => interfaceSta
 /** A program in the far namespace, which uses the built package as the tests' scripts do. */
 export class FarScript implements AsyncDisposable {
   readonly #process: ChildProcess;
+  /** When it has ended and said all. */
+  readonly #closed: Promise<unknown>;
+  #over = false;
   #output = '';
 
   constructor(body: string) {
@@ -84,6 +87,7 @@ export class FarScript implements AsyncDisposable {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#process.stdout!.on('data', (data: Buffer) => (this.#output += data.toString()));
+    this.#closed = once(this.#process, 'close').then(() => (this.#over = true));
   }
 
   /** The rest of the line that begins with `word`. */
@@ -94,14 +98,13 @@ export class FarScript implements AsyncDisposable {
         .slice(0, -1)
         .find((each) => each.startsWith(word));
       if (line !== undefined) return line.slice(word.length).trim();
-      if (this.#process.exitCode !== null) throw new Error(`the far end is gone: ${this.#output}`);
-      await once(this.#process.stdout!, 'data');
+      if (this.#over) throw new Error(`the far end is gone: ${this.#output}`);
+      await Promise.race([once(this.#process.stdout!, 'data'), this.#closed]);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.exitCode !== null) return;
     this.#process.kill('SIGKILL');
-    await once(this.#process, 'close');
+    await this.#closed;
   }
 }

@@ -42,6 +42,7 @@ export function credentials(scratch: Scratch, { key, cert }: Certificate): strin
 export class OpensslPeer implements AsyncDisposable {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #exited: Promise<unknown[]>;
+  #over = false;
   #chunks: Buffer[] = [];
   #received = 0;
   #errors = '';
@@ -59,7 +60,10 @@ export class OpensslPeer implements AsyncDisposable {
       this.#errors += chunk.toString();
       this.#news.emit('news');
     });
-    this.#process.on('close', () => this.#news.emit('news'));
+    this.#process.on('close', () => {
+      this.#over = true;
+      this.#news.emit('news');
+    });
     // What is not read any more when it exits is for the test to notice.
     this.#process.stdin.on('error', () => undefined);
   }
@@ -111,7 +115,8 @@ export class OpensslPeer implements AsyncDisposable {
   /** Waits for its output, or stderr, to make this true. Rejects if the process ends before. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
-      if (!this.running) throw new Error(`openssl is gone: ${this.#errors}`);
+      // Not when it has exited: its last words may still be in the pipe.
+      if (this.#over) throw new Error(`openssl is gone: ${this.#errors}`);
       await once(this.#news, 'news');
     }
   }

@@ -25,6 +25,7 @@ import {
 } from '../../lib/tls/key-schedule.js';
 import { openRecord, sealRecord } from '../unit/tls/record-protection.js';
 import { ecdsaCertificate } from './certificates.js';
+import { TcpEnd } from './tcp-state.js';
 
 export interface PlainRecord {
   readonly type: number;
@@ -146,6 +147,7 @@ export class RecordPeer implements AsyncDisposable {
   readonly received: PlainRecord[] = [];
   /** Whether the other side sent FIN, or a reset. */
   ended: 'fin' | 'reset' | null = null;
+  readonly #tcp: TcpEnd;
   readonly #observer: HandshakeObserver;
   readonly #wire: Wire;
   #tls: tls.TLSSocket | null = null;
@@ -159,6 +161,7 @@ export class RecordPeer implements AsyncDisposable {
 
   private constructor(socket: Socket, isServer: boolean) {
     this.socket = socket;
+    this.#tcp = new TcpEnd(socket);
     this.#observer = new HandshakeObserver(isServer);
     this.#wire = new Wire((chunk) => {
       this.#observer.sent(chunk);
@@ -256,6 +259,14 @@ export class RecordPeer implements AsyncDisposable {
       }
       await this.#change();
     }
+  }
+
+  /**
+   * That the connection was reset. Up to Node 22 libuv takes a reset that it finds behind data for an end;
+   * the kernel does not, and has forgotten the connection then.
+   */
+  get wasReset(): boolean {
+    return this.ended === 'reset' || (this.ended === 'fin' && !this.#tcp.exists);
   }
 
   /** Waits for the other side's FIN or reset. */

@@ -124,7 +124,10 @@ export function startScript(body: string, options: ScriptOptions = {}): Running 
   child.stdin.on('error', () => undefined);
   const output = { stdout: '', stderr: '' };
   const waiters = new Set<() => void>();
-  const notify = (): void => waiters.forEach((waiter) => waiter());
+  const notify = (): void => {
+    for (const waiter of waiters) waiter();
+    waiters.clear();
+  };
   child.stdout.on('data', (data: Buffer) => {
     output.stdout += data.toString();
     notify();
@@ -158,7 +161,6 @@ export function startScript(body: string, options: ScriptOptions = {}): Running 
           await new Promise<void>((resolve) => {
             waiters.add(resolve);
           });
-          waiters.clear();
         }
       }
     },

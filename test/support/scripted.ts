@@ -1,6 +1,7 @@
 /** A socket of ours, in either role, opposite a peer that sends what a test tells it to. */
 import { once } from 'node:events';
 import type * as tls from 'node:tls';
+import type { OffloadOptions } from '../../lib/index.js';
 import { type AnySocket, type Side, connectTo, isOffloaded, listen } from './connection.js';
 import { RecordPeer } from './record-peer.js';
 
@@ -19,7 +20,7 @@ export interface ScriptedOptions {
   side?: Side;
   allowHalfOpen?: boolean;
   /** For both ends, beside the version. */
-  options?: tls.TlsOptions & tls.ConnectionOptions;
+  options?: tls.TlsOptions & tls.ConnectionOptions & OffloadOptions;
 }
 
 export async function scripted(
@@ -45,7 +46,9 @@ export async function scripted(
 }
 
 type Made = Pick<Scripted, 'peer' | 'socket'> & { close: () => Promise<unknown> };
-type Options = tls.TlsOptions & tls.ConnectionOptions & { allowHalfOpen?: boolean | undefined };
+type Options = tls.TlsOptions &
+  tls.ConnectionOptions &
+  OffloadOptions & { allowHalfOpen?: boolean | undefined };
 
 async function asServer(side: Side, peers: Options, ours: Options): Promise<Made> {
   const { listener, port } = await listen(side, ours);

@@ -35,7 +35,10 @@ export function startServe(args: string[], command?: (bin: string[]) => string[]
   const output = { stdout: '', stderr: '' };
   let over = false;
   const waiters = new Set<() => void>();
-  const notify = (): void => waiters.forEach((waiter) => waiter());
+  const notify = (): void => {
+    for (const waiter of waiters) waiter();
+    waiters.clear();
+  };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].on('data', (data: Buffer) => {
       output[name] += data.toString();
@@ -64,7 +67,6 @@ export function startServe(args: string[], command?: (bin: string[]) => string[]
         await new Promise<void>((resolve) => {
           waiters.add(resolve);
         });
-        waiters.clear();
       }
     },
     async [Symbol.asyncDispose]() {

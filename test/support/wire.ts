@@ -60,19 +60,29 @@ export async function tap(target: number, options: WireOptions = {}): Promise<Wi
 
 /** The content types of the records in a stream; throws where it is not made of whole records. */
 export function recordTypes(chunks: Buffer[], partial = false): number[] {
+  return records(chunks, partial).map(({ type }) => type);
+}
+
+/** What the headers say: the bytes of each record behind its header. */
+export function recordLengths(chunks: Buffer[]): number[] {
+  return records(chunks, false).map(({ length }) => length);
+}
+
+function records(chunks: Buffer[], partial: boolean): { type: number; length: number }[] {
   const bytes = Buffer.concat(chunks);
-  const types: number[] = [];
+  const found: { type: number; length: number }[] = [];
   let offset = 0;
   while (offset < bytes.length) {
     const type = bytes[offset]!;
     if (bytes.length - offset < 5 && partial) break;
-    const length = 5 + bytes.readUInt16BE(offset + 3);
+    const length = bytes.readUInt16BE(offset + 3);
     if (type < 20 || type > 24 || bytes[offset + 1] !== 3) {
       throw new Error(`no TLS record at byte ${offset} of ${bytes.length}: ${type}`);
     }
-    if (offset + length > bytes.length && !partial) throw new Error(`a record is cut at ${offset}`);
-    types.push(type);
-    offset += length;
+    const end = offset + 5 + length;
+    if (end > bytes.length && !partial) throw new Error(`a record is cut at ${offset}`);
+    found.push({ type, length });
+    offset = end;
   }
-  return types;
+  return found;
 }

@@ -7,6 +7,7 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Ready, receivedLength, receivedType } from '../../lib/kernel/binding.js';
 import { Link, fdOf, native, runAlone, tcpPair } from '../support/native.js';
+import { TcpEnd } from '../support/tcp-state.js';
 
 const { EAGAIN, EBADF, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPIPE, ECONNRESET } =
   constants.errno;
@@ -33,7 +34,7 @@ describe('readiness', () => {
   test('bytes that came before the channel was made are told', async () => {
     const { peer, socket } = await tcpPair();
     peer.write('early');
-    await wait(20);
+    await new TcpEnd(peer).delivered();
     const heard = await new Promise<number>((resolve) => {
       const channel = new (native().Channel)(fdOf(socket), (events) => {
         channel.close();

@@ -261,7 +261,6 @@ test('survives the end of a worker with chunks under way', async () => {
     }
     console.log('over');
   `,
-    30_000,
   );
   expect(ended).toMatchObject({ code: 0, signal: null, stdout: 'over\n', stderr: '' });
 });

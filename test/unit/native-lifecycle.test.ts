@@ -91,7 +91,10 @@ test('closed channels are collected', async () => {
       registry.register(channel, i);
       channel.close();
     }
-    for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 1)); }
+    for (let i = 0; i < 1000 && collected < 990; i++) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
     console.log(collected >= 990);
     peer.destroy(); socket.destroy();
   `);
@@ -208,7 +211,6 @@ describe('a worker', () => {
         }
         `,
       ),
-      60_000,
     );
     clean(ended);
     expect(ended.stdout).toBe('1\n'.repeat(12));
@@ -226,7 +228,6 @@ describe('a worker', () => {
         }
         `,
       ),
-      60_000,
     );
     clean(ended);
   });
@@ -275,8 +276,10 @@ describe('a worker', () => {
         `,
         `
         const worker = start();
+        // Both may come in the same turn.
+        const exited = new Promise((resolve) => worker.once('exit', resolve));
         const [error] = await once(worker, 'error');
-        console.log(error.message, (await once(worker, 'exit'))[0]);
+        console.log(error.message, await exited);
         `,
       ),
     );
@@ -302,7 +305,6 @@ describe('a worker', () => {
         console.log(last - first);
         `,
       ),
-      60_000,
     );
     clean(ended);
     expect(Number(ended.stdout)).toBeLessThanOrEqual(0);

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as node from '../../lib/node-private.js';
 import { StreamReceiver } from '../../lib/socket/stream-receiver.js';
 import { Link } from '../support/native.js';
+import { TcpEnd } from '../support/tcp-state.js';
 
 const { ECONNRESET } = constants.errno;
 
@@ -80,7 +81,7 @@ describe.each([false, true])('A fed stream, read to the end: %s', (toTheEnd) => 
 
   it('gives what had come before anybody wanted it', async () => {
     link.peer.write('early');
-    for (let i = 0; i < 5; i++) await immediate();
+    await new TcpEnd(link.peer).delivered();
     link.socket.resume();
     const [part] = (await once(link.socket, 'data')) as [Buffer];
     expect(part.toString()).toBe('early');
@@ -122,7 +123,7 @@ describe.each([false, true])('A fed stream, read to the end: %s', (toTheEnd) => 
     link.socket.resume();
     await immediate();
     link.peer.resetAndDestroy();
-    await until(() => told.length > 1);
+    await until(() => told.length > 2);
     expect(told).toEqual(['waits', 'rests', `failed -${ECONNRESET}`]);
   });
 });

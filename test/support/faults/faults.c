@@ -3,12 +3,13 @@
  *
  *   KTLS_FAULT="<call> <errno> <nth> [<fd>] [#...]"
  *
- * <call> is ulp, tx, rx (the setsockopt()s of kernel TLS), send or recv, watch (the epoll_ctl() of an
- * edge-triggered watch, which libuv's are not), or, on sockets that have the TLS layer, sendmsg, recvmsg,
- * sendfile or write, which stands for writev() too. The nth such call since the variable got its present
- * value, of those on the fd if there is one, fails with the errno given as a number. It is read at every
- * call, so a Node program arms a fault by assigning to process.env, when everything before it has gone
- * well. What follows a # only makes it another value.
+ * <call> is ulp, tx, rx (the setsockopt()s of kernel TLS), count (its getsockopt(TLS_TX)), socket (of the
+ * probe, which names TCP as libuv does not), send or recv, watch (the epoll_ctl() of an edge-triggered watch,
+ * which libuv's are not), or, on sockets that have the TLS layer, sendmsg, recvmsg, sendfile or write, which
+ * stands for writev() too. The nth such call since the variable got its present value (0: every one), of
+ * those on the fd if there is one, fails with the errno given as a number. It is read at every call, so a
+ * Node program arms a fault by assigning to process.env, when everything before it has gone well. What
+ * follows a # only makes it another value.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,7 +41,7 @@ static int fails(const char *call, int fd) {
   int only = fd;
   if (sscanf(armed, "%15s %d %d %d", name, &error, &nth, &only) < 3) return 0;
   if (strcmp(name, call) != 0 || only != fd) return 0;
-  if (++calls != nth) return 0;
+  if (++calls != nth && nth != 0) return 0;
   errno = error;
   return 1;
 }
@@ -70,6 +71,16 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
   if (level == kSolTls && name == kTlsRx) call = "rx";
   if (call != NULL && fails(call, fd)) return -1;
   return REAL(setsockopt)(fd, level, name, value, size);
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *size) {
+  const int counts = level == kSolTls && name == kTlsTx;
+  return counts && fails("count", fd) ? -1 : REAL(getsockopt)(fd, level, name, value, size);
+}
+
+int socket(int family, int type, int protocol) {
+  const int tcp = (family == AF_INET || family == AF_INET6) && protocol == IPPROTO_TCP;
+  return tcp && fails("socket", -1) ? -1 : REAL(socket)(family, type, protocol);
 }
 
 ssize_t send(int fd, const void *data, size_t size, int flags) {

@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { KtlsError } from '../../../lib/errors.js';
 import { type HandshakeFacts, type Plan, plan } from '../../../lib/kernel/plan.js';
+import type { CipherSuite } from '../../../lib/tls/cipher-suites.js';
 import { KeylogSecrets } from '../../../lib/tls/keylog.js';
 
-const kernelTakes = vi.hoisted(() => vi.fn<(version: number, cipher: number) => boolean>());
-vi.mock('../../../lib/kernel/probe.js', () => ({ kernelTakes }));
+const recordLimitRefusal = vi.hoisted(() => vi.fn<() => KtlsError | null>());
+vi.mock('../../../lib/kernel/features.js', () => ({ recordLimitRefusal }));
+const cipherRefusal = vi.hoisted(() => vi.fn<(suite: CipherSuite) => KtlsError | null>());
+vi.mock('../../../lib/kernel/probe.js', () => ({ cipherRefusal }));
 
 const random = randomBytes(32);
 const line = (label: string, length: number): Buffer =>
@@ -24,7 +27,7 @@ const tls13 = (): HandshakeFacts => ({
   secrets: secrets(line('CLIENT_TRAFFIC_SECRET_0', 32), line('SERVER_TRAFFIC_SECRET_0', 32)),
   serverRandom: random,
   receiveSequence: 0n,
-  limitsFragments: false,
+  fragmentLimit: null,
 });
 const tls12 = (): HandshakeFacts => ({
   ...tls13(),
@@ -35,7 +38,8 @@ const tls12 = (): HandshakeFacts => ({
 });
 
 beforeEach(() => {
-  kernelTakes.mockReset().mockReturnValue(true);
+  cipherRefusal.mockReset().mockReturnValue(null);
+  recordLimitRefusal.mockReset().mockReturnValue(null);
 });
 
 function planned(facts: HandshakeFacts): Plan {
@@ -67,7 +71,6 @@ describe('plan', () => {
       () => ({ ...tls12(), cipher: 'TLS_AES_128_GCM_SHA256' }),
       'ERR_KTLS_CIPHER',
     ],
-    ['fragments', () => ({ ...tls12(), limitsFragments: true }), 'ERR_KTLS_FRAGMENT'],
     ['no secrets in TLS 1.3', () => ({ ...tls13(), secrets: secrets() }), 'ERR_KTLS_SECRETS'],
     [
       "only the client's secret",
@@ -88,17 +91,27 @@ describe('plan', () => {
     });
   }
 
-  it('refuses a cipher that this kernel does not take, by its name', () => {
-    kernelTakes.mockReturnValue(false);
-    expect(plan(tls13())).toMatchObject({
-      code: 'ERR_KTLS_CIPHER',
-      message: expect.stringContaining('TLS_AES_128_GCM_SHA256') as string,
-    });
+  it('refuses a cipher for the reason that the kernel has', () => {
+    const reason = new KtlsError('ERR_KTLS_RESOURCES', 'probe EMFILE');
+    cipherRefusal.mockReturnValue(reason);
+    expect(plan(tls13())).toBe(reason);
   });
 
-  it('asks the kernel for exactly the negotiated version and cipher', () => {
+  it('refuses short fragments for the reason that the kernel has', () => {
+    const reason = new KtlsError('ERR_KTLS_FRAGMENT');
+    recordLimitRefusal.mockReturnValue(reason);
+    expect(plan({ ...tls12(), fragmentLimit: 512 })).toBe(reason);
+    expect(planned(tls12()).fragmentLimit).toBe(null);
+  });
+
+  it('passes on how short they are where the kernel can', () => {
+    expect(planned({ ...tls12(), fragmentLimit: 512 }).fragmentLimit).toBe(512);
+  });
+
+  it('asks the kernel for exactly the negotiated suite', () => {
     const { suite } = planned(tls12());
-    expect(kernelTakes.mock.calls).toEqual([[0x0303, suite.kernelCipher]]);
+    expect(cipherRefusal.mock.calls).toEqual([[suite]]);
+    expect(suite).toMatchObject({ name: tls12().cipher, version: 0x0303 });
   });
 
   it.each([

@@ -1,15 +1,21 @@
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Closing, everythingInTcp } from '../../../lib/socket/closing.js';
+import { Closing, expectedInTcp } from '../../../lib/socket/closing.js';
 import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../../lib/tls/constants.js';
 import { FakeChannel } from '../../support/fake-channel.js';
 
-const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;
+const { EAGAIN, ECONNRESET, EINVAL, EPERM, EPIPE } = constants.errno;
 const TCP_CLOSE = 7;
 const version = ProtocolVersion.TLS13;
 const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
-const installed = { suite, version, bytesInTcp: 1000, firstSendSequence: 2n };
+const installed = {
+  suite,
+  version,
+  bytesInTcp: 1000,
+  firstSendSequence: 2n,
+  fragmentLimit: null,
+};
 /** One data record of 500 bytes, then close_notify. */
 const PLAINTEXT = 500;
 const ALL = 1000 + PLAINTEXT + 2 + 2 * suite.recordOverhead;
@@ -74,6 +80,39 @@ describe('Closing', () => {
     expect(done).toEqual([null]);
   });
 
+  it('asks ever less often while the peer stalls', () => {
+    channel.inTcp = ALL - 1;
+    closing.advance();
+    const asked = (): number => {
+      const { asks } = channel;
+      vi.advanceTimersByTime(60_000);
+      return channel.asks - asks;
+    };
+    expect(asked()).toBeLessThan(80);
+    expect(asked()).toBe(60);
+    closing.cancel();
+  });
+
+  it('asks soon again when the socket becomes writable', () => {
+    channel.inTcp = ALL - 2;
+    closing.advance();
+    vi.advanceTimersByTime(60_000);
+    channel.inTcp = ALL - 1;
+    closing.advance();
+    channel.inTcp = ALL;
+    vi.advanceTimersByTime(1);
+    expect(done).toEqual([null]);
+  });
+
+  it.each([
+    ['how many records it has sent', () => (channel.sequence = -EINVAL), 'EINVAL'],
+    ['how many bytes TCP has taken', () => (channel.inTcp = -EPERM), 'EPERM'],
+  ])('does not take it for safe when the kernel does not tell %s', (_name, refuse, code) => {
+    refuse();
+    closing.advance();
+    expect(done).toEqual([expect.objectContaining({ code, syscall: 'getsockopt' })]);
+  });
+
   it('counts on what the kernel had taken before', () => {
     channel.inTcp = ALL - 1000;
     closing.advance();
@@ -121,19 +160,17 @@ describe('Closing', () => {
   });
 });
 
-describe('everythingInTcp', () => {
-  it.each([
-    [ALL, true],
-    [ALL + 1, true],
-    [ALL - 1, false],
-  ])('with %i bytes: %s', (inTcp, expected) => {
-    channel.inTcp = inTcp;
-    expect(everythingInTcp(channel.asChannel(), installed, PLAINTEXT + 2)).toBe(expected);
+describe('expectedInTcp', () => {
+  it('is what was there, the plaintext, and what each record adds', () => {
+    expect(expectedInTcp(channel.asChannel(), installed, PLAINTEXT + 2)).toBe(ALL);
+    channel.sequence = 5n;
+    expect(expectedInTcp(channel.asChannel(), installed, PLAINTEXT + 2)).toBe(
+      ALL + suite.recordOverhead,
+    );
   });
 
-  it('does not wait for a connection whose state cannot be read any more', () => {
-    channel.sequence = -EPIPE;
-    channel.inTcp = 0;
-    expect(everythingInTcp(channel.asChannel(), installed, PLAINTEXT)).toBe(true);
+  it('is the reason why it cannot be known', () => {
+    channel.sequence = -EINVAL;
+    expect(expectedInTcp(channel.asChannel(), installed, PLAINTEXT)).toBe(-EINVAL);
   });
 });

@@ -77,7 +77,10 @@ beforeEach(() => {
   path = new KernelPath(
     {
       channel: channel.asChannel(),
-      installed: { suite, version, bytesInTcp: 0, firstSendSequence: TICKETS },
+      installed: {
+        ...{ suite, version, bytesInTcp: 0, firstSendSequence: TICKETS },
+        fragmentLimit: null,
+      },
       isServer: true,
       rekeys: true,
       rekeying: new Rekeying(channel.asChannel(), randomBytes(32), randomBytes(32)),

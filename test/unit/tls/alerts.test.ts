@@ -10,9 +10,9 @@ import {
   alertName,
   buildAlert,
   parseAlert,
-  type TlsAlertError,
 } from '../../../lib/tls/alerts.js';
 import { ProtocolVersion } from '../../../lib/tls/constants.js';
+import type { OpensslError } from '../../../lib/tls/openssl-error.js';
 import { buildRecordHeader } from '../../../lib/tls/record.js';
 
 /** Answers a ClientHello with one plaintext alert, then ends. */
@@ -35,9 +35,9 @@ class AlertingServer extends Duplex {
   }
 }
 
-async function errorOfNode(level: number, description: number): Promise<TlsAlertError> {
+async function errorOfNode(level: number, description: number): Promise<OpensslError> {
   const client = tls.connect({ socket: new AlertingServer(level, description) });
-  const [error] = (await once(client, 'error')) as [TlsAlertError];
+  const [error] = (await once(client, 'error')) as [OpensslError];
   client.destroy();
   return error;
 }

@@ -31,7 +31,7 @@ const silent = clientHello(serverName);
 function offers(...pieces: Buffer[]): boolean {
   const scanner = new ClientHelloScanner();
   for (const piece of pieces) scanner.push(piece);
-  return scanner.offersMaxFragmentLength;
+  return scanner.fragmentLimit !== null;
 }
 
 describe('ClientHelloScanner', () => {
@@ -61,12 +61,29 @@ describe('ClientHelloScanner', () => {
     expect(offers(hello)).toBe(false);
   });
 
+  it.each([
+    ['01', 512],
+    ['02', 1024],
+    ['03', 2048],
+    ['04', 4096],
+    // No handshake comes of these.
+    ['00', 512],
+    ['05', 512],
+  ])('knows what %s stands for: %i bytes', (code, bytes) => {
+    const scanner = new ClientHelloScanner();
+    scanner.push(clientHello(hex(`0001 0001 ${code}`)));
+    expect(scanner.fragmentLimit).toBe(bytes);
+    // The least of several.
+    scanner.push(clientHello(hex('0001 0001 02')));
+    expect(scanner.fragmentLimit).toBe(Math.min(bytes, 1024));
+  });
+
   it('sees none before the message is whole', () => {
     const scanner = new ClientHelloScanner();
     scanner.push(offering.subarray(0, -1));
-    expect(scanner.offersMaxFragmentLength).toBe(false);
+    expect(scanner.fragmentLimit).toBe(null);
     scanner.push(offering.subarray(-1));
-    expect(scanner.offersMaxFragmentLength).toBe(true);
+    expect(scanner.fragmentLimit).toBe(1024);
   });
 
   it('sees it in any pieces', () => {

@@ -126,7 +126,7 @@ describe('handshake messages', () => {
         }
         expect(servers[1].serverHello).toEqual(servers[0].serverHello);
         expect(servers[1].malformed).toBe(servers[0].malformed);
-        expect(clients[1].offersMaxFragmentLength).toBe(clients[0].offersMaxFragmentLength);
+        expect(clients[1].fragmentLimit).toBe(clients[0].fragmentLimit);
       }),
       runs,
     );
