@@ -15,6 +15,7 @@ export type { HostStats, StatsOptions } from './kernel/host-stats.js';
 export type { CipherSupport, KernelSupport } from './kernel/probe.js';
 export type { TlsModule } from './kernel/tls-module.js';
 export type { TlsSocket, TlsSocketMode } from './kernel/tls-sockets.js';
+export type { ServerSocket } from './server.js';
 export type { OffloadMode, OffloadOptions, SendFileInit } from './options.js';
 export type { FileSource, ReadStreamLike } from './socket/file-source.js';
 export type { OffloadMedium, OffloadState } from './socket/offload-state.js';

@@ -6,22 +6,23 @@ import { type SendFileInit, parseSendFile } from './options.js';
 import type { WriteCallback } from './socket/data-path.js';
 import type { FileSource } from './socket/file-source.js';
 import { OffloadedSocket } from './socket/offloaded-socket.js';
-import { takesFiles } from './socket/plain-socket.js';
+import { takesFiles } from './socket/node-socket.js';
 import { FileRequest, queueFile } from './socket/send-file.js';
 
 /**
  * Sends a file, or a part of it, as a `write` of its content would, without the content passing through
  * JavaScript wherever the kernel can bring it to the wire by itself:
  *
- * - an `OffloadedSocket`, a plain `net.Socket`: in its place between the `write`s before and after it;
+ * - an `OffloadedSocket`, a plain `net.Socket`, a `tls.TLSSocket`: in its place between the `write`s before
+ *   and after it;
  * - an `http.ServerResponse` on one of them, also behind pipelined responses: as a part of the body, one
  *   chunk of it unless `Content-Length` was set. The file is opened first; the headers are not sent before
  *   it is there. Wait for the promise before the next `write` or `end`;
- * - any other `Writable`, http2's responses and node:tls's sockets included: read and written piece by
- *   piece. Write nothing else until it is done.
+ * - any other `Writable`, http2's responses included: read and written piece by piece. Write nothing else
+ *   until it is done.
  *
- * The target is not ended. What the kernel cannot send, because the file system has no splice or does not
- * know the file's size (procfs), is read and written instead.
+ * The target is not ended. What the kernel cannot send, because node:tls encrypts it, the addon is not there,
+ * or the file system has no splice or does not know the file's size (procfs), is read and written instead.
  *
  * @returns The number of bytes sent. Rejects with what `docs/errors.md` has under "Files"; the target is
  * destroyed if it got a part of the file only.

@@ -1,7 +1,7 @@
 /** Servers: node:tls's own, whose accepted connections go under kernel TLS. */
 import { Socket } from 'node:net';
 import * as tls from 'node:tls';
-import { decorate } from './decorate.js';
+import { type UserSpaceSocket, decorate } from './decorate.js';
 import { publishRefusal } from './diagnostics.js';
 import { KtlsError } from './errors.js';
 import { type Channel, loadBinding } from './kernel/binding.js';
@@ -17,6 +17,9 @@ const { createServer: createTlsServer } = tls;
 /** The servers that offload. Settings that nobody has chosen may still be chosen. */
 const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: boolean }>();
 
+/** An accepted connection: under kernel TLS, or node:tls's own socket where that cannot be. */
+export type ServerSocket = OffloadedSocket | UserSpaceSocket;
+
 /**
  * `tls.createServer`, with all its options and events; accepted connections are offloaded.
  *
@@ -24,16 +27,18 @@ const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: b
  */
 export function createServer(
   options: tls.TlsOptions & OffloadOptions,
-  listener?: (socket: tls.TLSSocket) => void,
+  listener?: (socket: ServerSocket) => void,
 ): tls.Server;
-export function createServer(listener?: (socket: tls.TLSSocket) => void): tls.Server;
+export function createServer(listener?: (socket: ServerSocket) => void): tls.Server;
 export function createServer(
-  options?: (tls.TlsOptions & OffloadOptions) | ((socket: tls.TLSSocket) => void),
-  listener?: (socket: tls.TLSSocket) => void,
+  options?: (tls.TlsOptions & OffloadOptions) | ((socket: ServerSocket) => void),
+  listener?: (socket: ServerSocket) => void,
 ): tls.Server {
-  if (typeof options === 'function') return offload(createTlsServer(options));
+  if (typeof options === 'function') return createServer({}, options);
   parseOffload(options);
-  return offload(createTlsServer(options ?? {}, listener), options);
+  // It gets no others: see `offloadWith`.
+  const anySocket = listener as ((socket: tls.TLSSocket) => void) | undefined;
+  return offload(createTlsServer(options ?? {}, anySocket), options);
 }
 
 /**

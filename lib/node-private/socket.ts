@@ -10,15 +10,17 @@ export function handleOf(socket: Socket): TcpHandle | null {
 }
 
 /**
- * Whether what a `net.Socket` writes goes to a descriptor of its own, or will once it is connected: a TCP
- * or Unix socket of Node's, and no subclass that has a way of writing of its own.
+ * What a `net.Socket` writes to, or will once it is connected: a descriptor, of a TCP or Unix socket, or
+ * node:tls. `null` for a subclass that has a way of writing of its own.
  */
-export function writesToFd(socket: Socket): boolean {
+export function writesTo(socket: Socket): 'fd' | 'tls' | null {
   const { prototype } = Socket;
-  if (socket._write !== prototype._write || socket._writev !== prototype._writev) return false;
+  if (socket._write !== prototype._write || socket._writev !== prototype._writev) return null;
   const handle = internals(socket)._handle;
-  if (handle === null) return socket.connecting;
-  return handle.constructor.name === 'TCP' || handle.constructor.name === 'Pipe';
+  if (handle === null) return socket.connecting ? 'fd' : null;
+  const { name } = handle.constructor;
+  if (name === 'TCP' || name === 'Pipe') return 'fd';
+  return name === 'TLSWrap' ? 'tls' : null;
 }
 
 /** `socket.bytesWritten` as `net.Socket` counts it, an accessor that its types do not show. */
@@ -33,11 +35,38 @@ export function bytesRead(socket: Socket): number {
   return bytes ?? 0;
 }
 
-/** Destroys a TCP socket with an error and sends RST: `resetAndDestroy` takes no error. */
+/** The handle of a socket of node:tls, which stands on another, that a socket of its own may have. */
+interface TlsHandle {
+  readonly _parent?: TcpHandle;
+  readonly _parentWrap?: Socket | null;
+}
+
+const resetOnDestroy = (socket: Socket): void => {
+  (socket as Socket & { resetAndClosing?: boolean }).resetAndClosing = true;
+};
+
+/**
+ * Destroys a TCP socket, or one of node:tls on it, with an error and sends RST: `resetAndDestroy` takes no
+ * error, and none of node:tls's sockets. What is not TCP is closed.
+ */
 export function resetWith(socket: Socket, error: Error): void {
   if (socket.destroyed) return;
-  (socket as Socket & { resetAndClosing?: boolean }).resetAndClosing = true;
+  const { _parent: below, _parentWrap: raw } = (handleOf(socket) ?? {}) as TlsHandle;
+  if (below === undefined) {
+    resetOnDestroy(socket);
+  } else if (below.reset !== undefined) {
+    if (raw) resetOnDestroy(raw);
+    else resetOnClose(below);
+  }
   socket.destroy(error);
+}
+
+function resetOnClose(handle: TcpHandle): void {
+  const close = handle.close.bind(handle);
+  handle.close = (callback) => {
+    // While it ends, it cannot be reset any more.
+    if (handle.reset!(callback) !== 0) close(callback);
+  };
 }
 
 /** Restarts the socket's idle timer, as Node does whenever bytes move. */

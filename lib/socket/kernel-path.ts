@@ -4,8 +4,7 @@
  */
 import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
-import { type Channel, Ready, loadBinding } from '../kernel/binding.js';
-import type { SendFileOptions } from '../options.js';
+import { type Channel, Ready } from '../kernel/binding.js';
 import type { Installed } from '../kernel/install.js';
 import type { Rekeying } from '../kernel/rekey.js';
 import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
@@ -13,12 +12,11 @@ import { ContentType } from '../tls/constants.js';
 import { Closing } from './closing.js';
 import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
-import type { OpenFile } from './file-source.js';
-import { FileTransfer, type TransferSink } from './file-transfer.js';
+import { KernelFiles, type KernelFilesOwner } from './kernel-files.js';
 import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
 import { receiveFailure } from './receive-failure.js';
 import { Receiver } from './receiver.js';
-import type { FileCarrier, FileRequest } from './send-file.js';
+import type { FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
 import { StreamReceiver } from './stream-receiver.js';
 
@@ -64,7 +62,7 @@ interface HeldWrite {
 const mostBytes = (chunk: Buffer | string): number =>
   typeof chunk === 'string' ? 3 * chunk.length : chunk.length;
 
-export class KernelPath implements DataPath, FileCarrier {
+export class KernelPath implements DataPath {
   readonly #channel: Channel;
   #installed: Installed;
   readonly #owner: KernelPathOwner;
@@ -73,14 +71,11 @@ export class KernelPath implements DataPath, FileCarrier {
   readonly #shadow: SessionShadow | null;
   readonly #parksKeyUpdates: boolean;
   readonly #keyUpdates: KeyUpdates | null;
+  readonly #files: KernelFiles;
   /** What must not go out ahead of a KeyUpdate that waits for room. */
   #held: HeldWrite[] = [];
   /** Payload bytes of control records. */
   #controlBytes = 0;
-  #fileBytes = 0;
-  #file: FileRequest | null = null;
-  #transfer: FileTransfer | null = null;
-  #zeroCopy = false;
   #closing: Closing | null = null;
   #receiving = false;
   /** What the owner was last told. */
@@ -95,6 +90,7 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#installed = installed;
     this.#owner = owner;
     this.#shadow = shadow;
+    this.#files = new KernelFiles(channel, this.#filesOwner());
     this.#parksKeyUpdates = rekeys;
     this.#keyUpdates =
       rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this.#keyUpdatesOwner());
@@ -169,7 +165,7 @@ export class KernelPath implements DataPath, FileCarrier {
     if (events & Ready.WRITE) {
       this.#keyUpdates?.advance();
       this.#closing?.advance();
-      this.#transfer?.writable();
+      this.#files.writable();
       if (!this.#sending && !this.#closed) this.#watchWritable(false);
     }
     if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
@@ -225,7 +221,7 @@ export class KernelPath implements DataPath, FileCarrier {
       reinstalled: (installed) => {
         this.#installed = installed;
       },
-      sendingElsewhere: () => this.#transfer?.sending === true,
+      sendingElsewhere: () => this.#files.sendingElsewhere,
       rekeyed: (direction, cause) => this.#owner.rekeyed(direction, cause),
       sent: (bytes) => {
         this.#controlBytes += bytes;
@@ -235,7 +231,7 @@ export class KernelPath implements DataPath, FileCarrier {
         this.#held = [];
         if (!this.#closed) for (const { write } of held) write();
         else for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
-        this.#transfer?.writable();
+        this.#files.writable();
         this.#wait();
       },
       failed: (error) => {
@@ -247,50 +243,29 @@ export class KernelPath implements DataPath, FileCarrier {
 
   /** Whether `TLS_TX_ZEROCOPY_RO` is set. */
   get zeroCopy(): boolean {
-    return this.#zeroCopy;
+    return this.#files.zeroCopy;
   }
 
   sendFile(request: FileRequest, callback: WriteCallback): void {
-    this.#file = request;
-    this.#wait();
-    request.run(this, (error) => {
-      this.#file = null;
-      this.#transfer = null;
+    this.#files.sendFile(request, (error) => {
       if (!this.#closed) this.#keyUpdates?.advance();
       this.#wait();
       callback(error);
     });
+    this.#wait();
   }
 
-  writeData(data: Buffer, callback: WriteCallback): void {
-    this.write(data, 'buffer' as BufferEncoding, callback);
-  }
-
-  send(file: OpenFile, { chunkSize, immutable }: SendFileOptions, sink: TransferSink) {
-    const binding = loadBinding();
-    if (binding instanceof Error) throw binding;
-    if (immutable !== this.#zeroCopy && this.#channel.setZeroCopy(immutable ? 1 : 0) === 0) {
-      this.#zeroCopy = immutable;
-    }
-    const socket = (): number => this.#owner.handle.fd();
-    this.#transfer = new FileTransfer(binding, socket, file, chunkSize, {
-      progress: (bytes) => {
-        this.#fileBytes += bytes;
-        this.#owner.fileProgress(bytes);
-        sink.progress(bytes);
-      },
-      done: sink.done,
-      // In between the chunks keys may change.
+  #filesOwner(): KernelFilesOwner {
+    return {
+      fd: () => this.#owner.handle.fd(),
+      writeData: (data, callback) => this.write(data, 'buffer' as BufferEncoding, callback),
       mayContinue: (bytes) => {
         this.#keyUpdates?.advance();
         return this.#mayWrite(bytes, 1);
       },
-    });
-    return this.#transfer;
-  }
-
-  reset(error: Error): void {
-    this.#owner.reset(error);
+      progress: (bytes) => this.#owner.fileProgress(bytes),
+      reset: (error) => this.#owner.reset(error),
+    };
   }
 
   finish(callback: WriteCallback): void {
@@ -298,7 +273,7 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#closing = new Closing(
       this.#channel,
       this.#installed,
-      () => this.#owner.handle.bytesWritten() + this.#controlBytes + this.#fileBytes,
+      () => this.#owner.handle.bytesWritten() + this.#controlBytes + this.#files.bytes,
       (error) => {
         this.#closing = null;
         this.#wait();
@@ -311,7 +286,7 @@ export class KernelPath implements DataPath, FileCarrier {
   }
 
   get #sending(): boolean {
-    return this.#closing !== null || this.#file !== null || this.#keyUpdates?.pending === true;
+    return this.#closing !== null || this.#files.busy || this.#keyUpdates?.pending === true;
   }
 
   /** The event loop lives on for data to come, and for what is not yet with TCP. */
@@ -338,7 +313,7 @@ export class KernelPath implements DataPath, FileCarrier {
     this.#keyUpdates?.close();
     this.#shadow?.wipe();
     this.#closing?.cancel();
-    this.#file?.interrupt(error);
+    this.#files.interrupt(error);
   }
 
   #act(verdict: Verdict): void {

@@ -13,8 +13,8 @@ import { UserSpacePath } from './user-space-path.js';
 
 export abstract class PathSocket extends TlsApi {
   /**
-   * Whether the peer's close_notify arrived: after 'end', `false` means that the stream may have been
-   * truncated (RFC 8446 section 6.1).
+   * Whether the peer's close_notify arrived, also where node:tls carries the connection: after 'end', `false`
+   * means that the stream may have been truncated (RFC 8446 section 6.1).
    */
   closeNotifyReceived = false;
 

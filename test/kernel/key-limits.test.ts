@@ -1,5 +1,4 @@
 /** A key protects `rekeyAfter` records, and those of the write that is under way then, whatever is written. */
-import type { ConnectionOptions, TlsOptions } from 'node:tls';
 import { expect, it } from 'vitest';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { ContentType, HandshakeType, maxPlaintextLength } from '../../lib/tls/constants.js';
@@ -32,7 +31,7 @@ const writers: [what: string, most: number, write: (socket: AnySocket, turn: num
 describeKernel('a key that has protected enough records', () => {
   for (const [what, most, write] of writers) {
     it(`is changed before another write, where the kernel can: ${what}`, async () => {
-      const options = { rekeyAfter: LIMIT } as TlsOptions & ConnectionOptions;
+      const options = { rekeyAfter: LIMIT };
       await using scene = await scripted('server', 'TLSv1.3', { options });
       const { peer, socket } = scene;
       const underEachKey = [0];

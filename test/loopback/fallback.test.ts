@@ -1,24 +1,32 @@
 /** On a host without kernel TLS the package is node:tls that says why. */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { rmSync, truncateSync } from 'node:fs';
 import * as https from 'node:https';
 import { type AddressInfo, connect as tcpConnect, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
-import { afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, expect, it } from 'vitest';
 import * as ktls from '../../lib/index.js';
 import { kernelRefusal } from '../../lib/kernel/probe.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { connectPair, exchange, listen, readAll } from '../support/connection.js';
 import { fault, withFaults } from '../support/faults.js';
+import { Scratch } from '../support/scratch.js';
 import { clean, runScript } from '../support/script.js';
 
 /** What the host can do decides the reason: `mode: 'off'` gives one that is the same everywhere. */
 const off = { mode: 'off' } as const;
 const insecure = { rejectUnauthorized: false };
 const refusal = kernelRefusal();
+const scratch = new Scratch();
+afterAll(() => scratch.remove());
+const content = randomBytes(1_000_000);
+const file = scratch.write('file', content);
+/** More than is on its way to a peer that does not read. */
+const LARGE = 50 << 20;
 const cleanups: (() => void)[] = [];
 afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
@@ -213,4 +221,105 @@ it('is not for others to construct', () => {
   expect(() => new ktls.OffloadedSocket(init)).toThrow(
     expect.objectContaining({ code: 'ERR_ILLEGAL_CONSTRUCTOR' }),
   );
+});
+
+for (const role of ['server', 'client'] as const) {
+  const carried = async () => {
+    const pair = await connectPair({ serverOptions: off, clientOptions: off });
+    const socket = pair[role] as ktls.UserSpaceSocket;
+    const peer = pair[role === 'server' ? 'client' : 'server'];
+    return { pair, socket, peer };
+  };
+
+  it(`sends files between the writes of a ${role}’s socket`, async () => {
+    const { pair, socket, peer } = await carried();
+    await using _ = pair;
+    const received = readAll(peer);
+    const seen: number[] = [];
+    socket.write('before ');
+    const first = socket.sendFile(file, { start: 1, end: 500_000 });
+    const absent = socket.sendFile(scratch.path('absent')).catch((error: unknown) => error);
+    socket.write(' between ');
+    const aborted = socket.sendFile(file, { signal: AbortSignal.abort() });
+    const second = socket.sendFile(file, { onProgress: (bytes) => seen.push(bytes) });
+    aborted.catch(() => undefined);
+    socket.end(' after');
+    const expected = Buffer.concat([
+      Buffer.from('before '),
+      content.subarray(1, 500_001),
+      Buffer.from(' between '),
+      content,
+      Buffer.from(' after'),
+    ]);
+    expect((await received).equals(expected)).toBe(true);
+    expect(await Promise.all([first, second])).toEqual([500_000, content.length]);
+    expect(await absent).toMatchObject({ code: 'ENOENT' });
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError' });
+    expect(seen.at(-1)).toBe(content.length);
+    expect(socket.bytesWritten).toBe(expected.length);
+    expect(() => socket.sendFile(file, { start: -1 })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }),
+    );
+  });
+
+  it(`ends with an error if a ${role}’s file becomes shorter, or its socket is destroyed`, async () => {
+    for (const [happens, code] of [
+      [(path: string) => truncateSync(path, 1 << 20), 'ERR_KTLS_FILE_TRUNCATED'],
+      [
+        (_path: string, socket: tls.TLSSocket) => void socket.destroy(),
+        'ERR_KTLS_SEND_INTERRUPTED',
+      ],
+    ] as const) {
+      const { pair, socket, peer } = await carried();
+      await using _ = pair;
+      peer.on('error', () => undefined).resume();
+      const path = scratch.write('large', Buffer.alloc(LARGE));
+      socket.on('error', () => undefined);
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      const sent = socket.sendFile(path, { onProgress: () => happens(path, socket) });
+      await expect(sent).rejects.toMatchObject({ code });
+      await closed;
+    }
+  });
+
+  it(`resets a ${role}’s connection if a file is aborted in its middle`, async () => {
+    const { pair, socket, peer } = await carried();
+    await using _ = pair;
+    const abort = new AbortController();
+    const errors: unknown[] = [];
+    socket.on('error', (error) => errors.push(error));
+    peer.on('error', () => undefined).pause();
+    const { signal } = abort;
+    const sent = socket.sendFile(scratch.write('large', Buffer.alloc(LARGE)), { signal });
+    sent.catch(() => undefined);
+    let written = -1;
+    await expect
+      .poll(() => written === (written = socket.bytesWritten) && written > 0, { interval: 50 })
+      .toBe(true);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    abort.abort();
+    await expect(sent).rejects.toMatchObject({ name: 'AbortError' });
+    await closed;
+    expect(errors).toMatchObject([{ name: 'AbortError' }]);
+    // A peer that had got a FIN could still write.
+    const error = await new Promise((resolve) => peer.write('x', resolve));
+    expect(error).toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it(`says what a ${role}’s socket cannot: change keys, tell a clean end from a cut`, async () => {
+    const { pair, socket, peer } = await carried();
+    await using _ = pair;
+    await expect(socket.updateKeys()).rejects.toMatchObject({ code: 'ERR_KTLS_NO_REKEY' });
+    peer.end();
+    expect((await readAll(socket)).length).toBe(0);
+    expect(socket.closeNotifyReceived).toBe(null);
+  });
+}
+
+it('sends a file in the first turn of a client that is still connecting', async () => {
+  const port = await echoServer();
+  const socket = ktls.connect({ port, host: '127.0.0.1', ...insecure, ...off });
+  expect(await socket.sendFile(file, { end: 99 })).toBe(100);
+  socket.end();
+  expect((await readAll(socket)).equals(content.subarray(0, 100))).toBe(true);
 });

@@ -10,6 +10,7 @@ import ktls, {
   type OffloadMode,
   type OffloadState,
   OffloadedSocket,
+  type ServerSocket,
   type TlsCounters,
   connect,
   createServer,
@@ -34,13 +35,22 @@ export const sockets: ClientSocket[] = [
   ktls.connect({ port: 443 }),
 ];
 
+const cut = new Error('cut');
+export const clean: boolean | null = sockets[0]!.closeNotifyReceived;
+export const sent: Promise<number> = sockets[0]!.sendFile('file');
+
 export const state: OffloadState = sockets[0]!.offload;
 export const code: KtlsErrorCode | null = state.reason;
 export const counters: TlsCounters | null = stats();
 export const refusal: KtlsError | null = probe().reason;
 
 createServer({ key: '', cert: '', mode: 'prefer' }, (socket: TLSSocket) => socket.end()).listen(0);
-createServer((socket) => socket.write('x'));
+createServer((socket: ServerSocket) => socket.write('x'));
+createServer({}, (socket) => {
+  void socket.sendFile('file', { start: 1 }).then((bytes) => bytes.toFixed());
+  void socket.updateKeys({ requestPeer: true });
+  socket.once('end', () => socket.destroy(socket.closeNotifyReceived === true ? undefined : cut));
+});
 createServer();
 export const server: https.Server = offload(https.createServer(), { mode: 'prefer' });
 

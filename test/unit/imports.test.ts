@@ -40,7 +40,7 @@ const allowed: [place: string, from: string[]][] = [
       'options',
     ],
   ],
-  ['decorate', ['socket/', 'errors']],
+  ['decorate', ['socket/', 'send-file', 'errors', 'options']],
   [
     'doctor/',
     ['doctor/', 'kernel/', 'tls/', 'socket/offload-state', 'connect', 'server', 'errors'],

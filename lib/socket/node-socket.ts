@@ -1,11 +1,10 @@
 /**
- * Files in the queue of a plain `net.Socket`, such as an HTTP response without TLS has. The socket learns
- * what a marker is when it is first needed: its `_write`, `_writev` and `_destroy`, the documented methods
- * of a stream, are replaced on that one object.
+ * Files in the queue of one of Node's own sockets: a plain `net.Socket`, such as an HTTP response without TLS
+ * has, or node:tls's. The socket learns what a marker is when it is first needed: its `_write`, `_writev` and
+ * `_destroy`, the documented methods of a stream, are replaced on that one object.
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { type NativeBinding, Ready, loadBinding } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import type { SendFileOptions } from '../options.js';
@@ -17,18 +16,15 @@ import { type FileCarrier, type FileRequest, fileRequest, writeInOrder } from '.
 type Write = (chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback) => void;
 type Writev = (chunks: Chunk[], callback: WriteCallback) => void;
 
-class PlainCarrier implements FileCarrier {
-  readonly #binding: NativeBinding;
-  readonly #socket: Socket;
+/** Writes files piece by piece. */
+class WritingCarrier implements FileCarrier {
+  protected readonly socket: Socket;
   readonly #write: Write;
   readonly #writev: Writev;
   #file: FileRequest | null = null;
-  #fileBytes = 0;
-  #stopWaiting: (() => void) | null = null;
 
-  constructor(binding: NativeBinding, socket: Socket) {
-    this.#binding = binding;
-    this.#socket = socket;
+  constructor(socket: Socket) {
+    this.socket = socket;
     this.#write = socket._write.bind(socket);
     this.#writev = socket._writev!.bind(socket);
     const destroy = socket._destroy.bind(socket);
@@ -39,14 +35,14 @@ class PlainCarrier implements FileCarrier {
     };
     socket._writev = (chunks: Chunk[], callback) => writeInOrder(this, chunks, callback);
     socket._destroy = (error, callback) => {
-      this.#stopWaiting?.();
+      this.closing();
       this.#file?.interrupt(error);
       destroy(error, callback);
     };
-    Object.defineProperty(socket, 'bytesWritten', {
-      configurable: true,
-      get: () => node.bytesWritten(socket) + this.#fileBytes,
-    });
+  }
+
+  protected closing(): void {
+    // Nothing but the file has to know.
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
@@ -60,7 +56,7 @@ class PlainCarrier implements FileCarrier {
         this.#file = null;
         callback(error);
       });
-    if (this.#socket.connecting) this.#socket.once('connect', run);
+    if (this.socket.connecting) this.socket.once('connect', run);
     else run();
   }
 
@@ -68,12 +64,36 @@ class PlainCarrier implements FileCarrier {
     this.#write(data, 'buffer' as BufferEncoding, callback);
   }
 
+  reset(error: Error): void {
+    node.resetWith(this.socket, error);
+  }
+}
+
+/** Sends files to the socket's descriptor. */
+class SendingCarrier extends WritingCarrier {
+  readonly #binding: NativeBinding;
+  #fileBytes = 0;
+  #stopWaiting: (() => void) | null = null;
+
+  constructor(binding: NativeBinding, socket: Socket) {
+    super(socket);
+    this.#binding = binding;
+    Object.defineProperty(socket, 'bytesWritten', {
+      configurable: true,
+      get: () => node.bytesWritten(socket) + this.#fileBytes,
+    });
+  }
+
+  protected override closing(): void {
+    this.#stopWaiting?.();
+  }
+
   send(file: OpenFile, { chunkSize }: SendFileOptions, sink: TransferSink): FileTransfer {
-    const socket = (): number => node.handleOf(this.#socket)?.fd ?? -1;
+    const socket = (): number => node.handleOf(this.socket)?.fd ?? -1;
     const ours: TransferSink = {
       progress: (bytes) => {
         this.#fileBytes += bytes;
-        node.touchTimeout(this.#socket);
+        node.touchTimeout(this.socket);
         sink.progress(bytes);
       },
       done: sink.done,
@@ -82,10 +102,6 @@ class PlainCarrier implements FileCarrier {
       this.#whenWritable(socket(), transfer),
     );
     return transfer;
-  }
-
-  reset(error: Error): void {
-    node.resetWith(this.#socket, error);
   }
 
   /** A channel says at once what the socket is ready for, so there is nothing to miss. */
@@ -106,15 +122,14 @@ class PlainCarrier implements FileCarrier {
 
 const carriers = new WeakSet<Duplex>();
 
-/** Whether the socket's queue takes files from now on: a plain one of Node's, where the addon is. */
+/** Whether the socket's queue takes files from now on: one of Node's own, and open. */
 export function takesFiles(socket: Duplex): socket is Socket {
   if (carriers.has(socket)) return true;
-  const binding = loadBinding();
-  if (!(socket instanceof Socket) || socket instanceof TLSSocket || binding instanceof Error) {
-    return false;
-  }
-  if (!node.writesToFd(socket)) return false;
+  const target = socket instanceof Socket ? node.writesTo(socket) : null;
+  if (target === null) return false;
   carriers.add(socket);
-  new PlainCarrier(binding, socket);
+  const binding = loadBinding();
+  if (target === 'tls' || binding instanceof Error) new WritingCarrier(socket as Socket);
+  else new SendingCarrier(binding, socket as Socket);
   return true;
 }
