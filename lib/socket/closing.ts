@@ -13,6 +13,7 @@ import { ContentType } from '../tls/constants.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 const EPIPE = -constants.errno.EPIPE;
+const ECONNRESET = -constants.errno.ECONNRESET;
 /** `<netinet/tcp.h>` */
 const TCP_CLOSE = 7;
 const CLOSE_NOTIFY = buildAlert(AlertLevel.warning, AlertDescription.closeNotify);
@@ -42,6 +43,7 @@ export class Closing {
   readonly #channel: Channel;
   readonly #installed: Installed;
   readonly #plaintext: () => number;
+  readonly #peerEnded: () => boolean;
   readonly #done: (error: Error | null) => void;
   /** When close_notify is sent: what TCP must have taken. Nothing that matters is sent behind it. */
   #expected: number | null = null;
@@ -51,17 +53,20 @@ export class Closing {
 
   /**
    * @param plaintext - Bytes of plaintext given to the kernel so far, control records' payloads included.
+   * @param peerEnded - Whether the peer has ended its side.
    * @param done - Called once: it is safe to send FIN, or the connection is broken.
    */
   constructor(
     channel: Channel,
     installed: Installed,
     plaintext: () => number,
+    peerEnded: () => boolean,
     done: (error: Error | null) => void,
   ) {
     this.#channel = channel;
     this.#installed = installed;
     this.#plaintext = plaintext;
+    this.#peerEnded = peerEnded;
     this.#done = done;
   }
 
@@ -72,7 +77,9 @@ export class Closing {
       const result = this.#channel.sendRecord(ContentType.alert, CLOSE_NOTIFY);
       if (result === EAGAIN) return;
       if (result < 0) {
-        this.#finish(errnoError(result, 'sendmsg'));
+        // Whoever has ended and is gone needs no goodbye.
+        const gone = (result === EPIPE || result === ECONNRESET) && this.#peerEnded();
+        this.#finish(gone ? null : errnoError(result, 'sendmsg'));
         return;
       }
       const plaintext = this.#plaintext() + CLOSE_NOTIFY.length;

@@ -83,6 +83,7 @@ export class KernelPath implements DataPath {
   /** Whether the channel tells of room to write, as it does at first. */
   #watchesWritable = true;
   #closed = false;
+  #peerEnded = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
     const { channel, installed, isServer, rekeys, rekeying, rekeyAfter, shadow } = parts;
@@ -138,7 +139,7 @@ export class KernelPath implements DataPath {
 
   #receiverSink() {
     return {
-      end: () => this.#owner.deliverEnd(false),
+      end: () => this.#deliverEnd(false),
       failed: (result: number) => this.#receiveFailed(result),
       waiting: (waits: boolean) => {
         this.#receiving = waits;
@@ -274,6 +275,7 @@ export class KernelPath implements DataPath {
       this.#channel,
       this.#installed,
       () => this.#owner.handle.bytesWritten() + this.#controlBytes + this.#files.bytes,
+      () => this.#peerEnded,
       (error) => {
         this.#closing = null;
         this.#wait();
@@ -322,7 +324,7 @@ export class KernelPath implements DataPath {
         break;
       case 'closeNotify':
         this.#receiver.stop();
-        this.#owner.deliverEnd(true);
+        this.#deliverEnd(true);
         break;
       case 'warn':
         this.#sendAlert(AlertLevel.warning, verdict.alert);
@@ -351,6 +353,11 @@ export class KernelPath implements DataPath {
       this.#act({ kind: 'fail', error: error as Error, alert });
     }
     this.#wait();
+  }
+
+  #deliverEnd(closeNotify: boolean): void {
+    this.#peerEnded = true;
+    this.#owner.deliverEnd(closeNotify);
   }
 
   #receiveFailed(result: number): void {

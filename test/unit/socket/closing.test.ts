@@ -23,6 +23,7 @@ const ALL = 1000 + PLAINTEXT + 2 + 2 * suite.recordOverhead;
 let channel: FakeChannel;
 let done: (Error | null)[];
 let closing: Closing;
+let peerEnded: boolean;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -30,10 +31,12 @@ beforeEach(() => {
   channel.sequence = 4n;
   channel.inTcp = ALL;
   done = [];
+  peerEnded = false;
   closing = new Closing(
     channel.asChannel(),
     installed,
     () => PLAINTEXT,
+    () => peerEnded,
     (error) => done.push(error),
   );
 });
@@ -59,6 +62,29 @@ describe('Closing', () => {
     closing.advance();
     expect(channel.sent).toHaveLength(1);
     expect(done).toEqual([null]);
+  });
+
+  it('fails if close_notify cannot be sent', () => {
+    channel.sendResults.push(-EPIPE);
+    closing.advance();
+    expect(done).toMatchObject([{ code: 'EPIPE', syscall: 'sendmsg' }]);
+  });
+
+  it.each([EPIPE, ECONNRESET])(
+    'needs no close_notify to a peer that ended and is gone (%i)',
+    (errno) => {
+      peerEnded = true;
+      channel.sendResults.push(-errno);
+      closing.advance();
+      expect(done).toEqual([null]);
+    },
+  );
+
+  it('fails although the peer has ended, if it is not that it is gone', () => {
+    peerEnded = true;
+    channel.sendResults.push(-EINVAL);
+    closing.advance();
+    expect(done).toMatchObject([{ code: 'EINVAL' }]);
   });
 
   it('waits until TCP has the last byte', () => {
