@@ -4,7 +4,7 @@ import { format, resolveConfig } from 'prettier';
 import type { Result, TrialResult } from '../result.js';
 import { chart } from './charts.js';
 import type { Source } from './source.js';
-import { details, losses, summary } from './tables.js';
+import { details, floors, losses, summary } from './tables.js';
 
 const BEGIN = '<!-- made by npm run bench:report -->';
 const END = '<!-- end of what npm run bench:report made -->';
@@ -44,6 +44,12 @@ function performanceDocument({ path, result }: Source): string {
     '## Where kernel TLS costs more than node:tls',
     '',
     losses(trials),
+    '',
+    '## What is left to gain',
+    '',
+    readFileSync('benchmarks/report/floor.md', 'utf8').trim(),
+    '',
+    floors(trials),
     '',
     ...trials.flatMap((trial) => [
       `## ${trial.title}`,

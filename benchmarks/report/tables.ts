@@ -117,6 +117,37 @@ export function details(trial: TrialResult): string {
   return table(head, lines);
 }
 
+/**
+ * What kernel TLS cannot go below: Node without TLS, and what the kernel's part of the work costs more. What
+ * is left above it is user time, and ours.
+ */
+export function floors(trials: readonly TrialResult[]): string {
+  const lines = trials.flatMap((trial) => {
+    const plain = find(trial, (name) => name === 'http');
+    const baseline = find(trial, isBaseline);
+    const ktls = chosen(trial);
+    if (trial.metric !== 'cpu' || trial.measures !== 'server') return [];
+    if (plain === undefined || baseline === undefined || ktls === undefined) return [];
+    const of = (figures: Figures, part: 'total' | 'user' | 'system'): number =>
+      medianOf(figures, (sample) => sample.cpu[part]);
+    const kernel = of(ktls, 'system') - of(plain, 'system');
+    const floor = of(plain, 'total') + kernel;
+    return [
+      [
+        trial.title,
+        unitOf(trial),
+        number(of(plain, 'total')),
+        number(kernel),
+        ratio(floor / of(baseline, 'total')),
+        ratio(of(ktls, 'total') / of(baseline, 'total')),
+        ratio(of(ktls, 'user') / of(plain, 'user')),
+      ],
+    ];
+  });
+  const head = ['', '', 'no TLS', 'kernel TLS adds', 'floor ÷ node:tls', 'ktls ÷ node:tls'];
+  return table([...head, 'user time: ktls ÷ no TLS'], lines);
+}
+
 /** The drivers under kernel TLS that cost more than node:tls. */
 export function losses(trials: readonly TrialResult[]): string {
   const lines = trials.flatMap((trial) =>
