@@ -116,7 +116,8 @@ describeKernel('while a file is sent', () => {
     await using connection = await pair();
     const socket = ours(connection);
     const received = readAll(connection.client);
-    const piece = Buffer.alloc(40_000, 'x');
+    // As much as it takes for a write to ask for a pause.
+    const piece = Buffer.alloc(socket.writableHighWaterMark, 'x');
     const sent: Promise<number>[] = [];
     let drained = 0;
     for (let i = 0; i < 30; i++) {
