@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import * as tls from 'node:tls';
 import { expect, it } from 'vitest';
 import { stats } from '../../lib/index.js';
+import { ContentType } from '../../lib/tls/constants.js';
 import { clientCertificate, ecdsaCertificate } from '../support/certificates.js';
 import {
   type AnySocket,
@@ -17,7 +18,7 @@ import {
   readExactly,
 } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
-import { tap } from '../support/wire.js';
+import { recordTypes, tap } from '../support/wire.js';
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 const roles: [server: Side, client: Side][] = [
@@ -187,6 +188,44 @@ describeKernel('the hand-over after', () => {
       serverOptions: { ...limits, ALPNProtocols: [names[59]!] },
       clientOptions: { ...limits, ALPNProtocols: names },
     });
+  });
+
+  forEachRole('a Finished with data in the same segment', versions, async (context) => {
+    const { version, options, limits } = context;
+    // The Finished that comes last is the client's in TLS 1.3, the server's in TLS 1.2.
+    const last = version === 'TLSv1.3' ? 'server' : 'client';
+    // In TLS 1.3 it has the content type of data itself.
+    const enough = version === 'TLSv1.3' ? 2 : 1;
+    let held: Buffer[] | null = null;
+    let joined = false;
+    const transform = (chunk: Buffer, towards: 'server' | 'client'): Buffer | null => {
+      if (towards !== last || joined) return chunk;
+      if (held === null && !recordTypes([chunk], true).includes(ContentType.changeCipherSpec)) {
+        return chunk;
+      }
+      held = [...(held ?? []), chunk];
+      const types = recordTypes(held, true);
+      joined = types.filter((type) => type === ContentType.applicationData).length >= enough;
+      return joined ? Buffer.concat(held) : null;
+    };
+    const { listener, port } = await listen(options.server!, limits);
+    const wire = await tap(port, { transform });
+    const accepted = once(listener, 'secureConnection') as Promise<[tls.TLSSocket]>;
+    if (last === 'client') listener.on('secureConnection', (socket) => socket.write('joined'));
+    const client = connectTo(wire.port, options.client!, limits);
+    const secured = once(client, 'secureConnect');
+    if (last === 'server') client.write('joined');
+    const [[server]] = await Promise.all([accepted, secured]);
+    const [reader, writer] = last === 'server' ? [server, client] : [client, server];
+    expect((await readExactly(reader, 6)).toString()).toBe('joined');
+    expect(joined).toBe(true);
+    reader.write('answer');
+    expect((await readExactly(writer, 6)).toString()).toBe('answer');
+    expectOffloaded({ server, client }, options);
+    client.destroy();
+    await wire.close();
+    listener.close();
+    await once(listener, 'close');
   });
 
   forEachRole('one byte at a time', versions, async ({ options, limits }) => {
