@@ -120,6 +120,30 @@ describeKernel('an http2 session', () => {
     await closed(session);
   });
 
+  it('resumes the TLS session of another', async () => {
+    await serve();
+    server.on('stream', (stream) => {
+      stream.respond({ ':status': 200 });
+      stream.end('tickets come ahead of it');
+    });
+    const first = await connected();
+    const socket = first.socket as unknown as OffloadedSocket;
+    let tls: Buffer | undefined;
+    socket.on('session', (session: Buffer) => (tls = session));
+    await readAll(first.request().end());
+    first.close();
+    await closed(first);
+    const second = await connected({ session: tls });
+    expect((second.socket as unknown as OffloadedSocket).isSessionReused()).toBe(true);
+    await expect.poll(() => accepted.length).toBe(2);
+    expect(accepted.map((each) => [isOffloaded(each), each.isSessionReused()])).toEqual([
+      [true, false],
+      [true, true],
+    ]);
+    second.close();
+    await closed(second);
+  });
+
   it('answers pings and ends cleanly when the server closes it', async () => {
     await serve();
     const serving = once(server, 'session') as Promise<[nodeHttp2.ServerHttp2Session]>;

@@ -6,6 +6,7 @@ import * as https from 'node:https';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
+import { Agent as OffloadingAgent } from '../../lib/https.js';
 import { OffloadedSocket, stats } from '../../lib/index.js';
 import {
   type AnySocket,
@@ -57,6 +58,25 @@ describeKernel('requests', () => {
     }
     expect(serving.accepted.map(isOffloaded)).toEqual([true]);
     agent.destroy();
+  });
+
+  it("of our agent resume the session of the connection before, and give their keys to 'keylog'", async () => {
+    await using serving = await serve((message, response) => response.end(message.url));
+    const agent = new OffloadingAgent();
+    const lines: string[] = [];
+    agent.on('keylog', (line: Buffer) => lines.push(line.toString()));
+    for (const path of ['/one', '/two', '/three']) {
+      const { body, message } = await request(serving.port, { agent, path });
+      expect(body.toString()).toBe(path);
+      // Tickets come ahead of the answer.
+      expect(isOffloaded(message.socket as AnySocket)).toBe(true);
+    }
+    expect(serving.accepted.map((each) => [isOffloaded(each), each.isSessionReused()])).toEqual([
+      [true, false],
+      [true, true],
+      [true, true],
+    ]);
+    expect(lines.join('').match(/^CLIENT_TRAFFIC_SECRET_0 /gm)).toHaveLength(3);
   });
 
   it('made at the same time have a connection each', async () => {
