@@ -11,11 +11,11 @@ import { request as httpsRequest } from '../../lib/https.js';
 import { offload, stats } from '../../lib/index.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { alertError } from '../../lib/tls/alerts.js';
-import { ContentType, HandshakeType } from '../../lib/tls/constants.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { type AnySocket, type Side, isOffloaded } from '../support/connection.js';
 import { type Serving, rawRequest, serve } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
+import { followUpdates } from '../support/key-updates.js';
 import {
   type PlainRecord,
   RecordPeer,
@@ -123,21 +123,9 @@ async function expectAnswers({ peer }: Scene): Promise<void> {
   await peer.until(() => answers(peer) === before + 1);
 }
 
-/** The peer follows our KeyUpdates, and counts them. */
-function follow(peer: RecordPeer): { updates: number } {
-  const seen = { updates: 0 };
-  peer.onRecord = ({ type, payload }) => {
-    if (type !== ContentType.handshake || payload[0] !== HandshakeType.keyUpdate) return;
-    seen.updates++;
-    peer.updateReceiveKeys();
-  };
-  return seen;
-}
-
 function sendKeyUpdate(peer: RecordPeer, before: PlainRecord[], requested = false): void {
-  const sealed = [...before, handshake(keyUpdate(requested))].map((record) => peer.seal(record));
+  peer.send(...before, handshake(keyUpdate(requested)));
   peer.updateSendKeys();
-  peer.sendRaw(Buffer.concat(sealed));
 }
 
 describeKernel('a server whose HTTP/1 parser reads the socket', () => {
@@ -264,14 +252,14 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
       'follows KeyUpdates in the middle of requests, and answers under its own next keys',
       async (scene) => {
         const { peer } = scene;
-        const seen = follow(peer);
+        const seen = followUpdates(peer);
         for (let i = 1; i <= 5; i++) {
           sendKeyUpdate(peer, [data(upload.slice(0, 9))], i % 2 === 0);
           sendKeyUpdate(peer, [data(upload.slice(9)), data('01234')]);
           peer.send(data('56789'));
           await peer.until(() => answers(peer) === i);
         }
-        expect(seen.updates).toBe(2);
+        expect(seen.count).toBe(2);
         await expectAnswers(scene);
       },
       ['TLSv1.3'],
@@ -283,7 +271,7 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
         'ktls',
         'TLSv1.3',
         async ({ peer, socket }) => {
-          const seen = follow(peer);
+          const seen = followUpdates(peer);
           peer.send(data(rawRequest('GET /')));
           peer.socket.pause();
           while (socket.writableLength === 0) await new Promise(setImmediate);
@@ -291,7 +279,7 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
           peer.send(data(rawRequest('GET /')));
           await new Promise(setImmediate);
           peer.socket.resume();
-          await peer.until(() => seen.updates === 1 && answers(peer) === 2);
+          await peer.until(() => seen.count === 1 && answers(peer) === 2);
           const head = peer.receivedData.indexOf('\r\n\r\n') + 4;
           await peer.until(() => peer.receivedData.length >= 2 * (head + answer.length));
         },
@@ -525,13 +513,13 @@ describeKernel('a server whose http2 session reads the socket', () => {
       : 'ends at a KeyUpdate, which this kernel cannot follow',
     async () => {
       const events = await onSession('ktls', 'TLSv1.3', async ({ peer, closed }) => {
-        const seen = follow(peer);
+        const seen = followUpdates(peer);
         const bytes = ping(2);
         sendKeyUpdate(peer, [data(bytes.subarray(0, 4))], true);
         peer.send(data(bytes.subarray(4)));
         if (kernelRekeys(AES128)) {
           await peer.until(() => pongs(peer.receivedData).includes(2));
-          expect(seen.updates).toBe(1);
+          expect(seen.count).toBe(1);
         } else {
           await closed;
           await peer.untilEnded();

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type TestContext, afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import type { OffloadedSocket } from '../../lib/index.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { cipherSuites } from '../../lib/tls/cipher-suites.js';
@@ -15,7 +15,7 @@ import { followUpdates, isKeyUpdate, update } from '../support/key-updates.js';
 import type { RecordPeer } from '../support/record-peer.js';
 import { Scratch } from '../support/scratch.js';
 import { type Scripted, roles, scripted, versions } from '../support/scripted.js';
-import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { limitTcpBuffers, narrow } from '../support/tcp-buffers.js';
 
 const SIZE = 1024 * 1024;
 /** What is sent between two looks at the keys. */
@@ -31,18 +31,6 @@ const scratch = new Scratch();
 const content = randomBytes(SIZE);
 const file = scratch.write('file', content);
 afterAll(() => scratch.remove());
-
-let restore: (() => void) | null = null;
-afterEach(() => {
-  restore?.();
-  restore = null;
-});
-
-/** For the time of a test, buffers that the file does not fit into: those that TCP has grow. */
-function narrow(context: TestContext): void {
-  restore = setTcpBuffers({ wmem: '4096 65536 65536', rmem: '4096 65536 65536' });
-  if (restore === null) context.skip();
-}
 
 /** The lengths of the records of data under each key, in their order. */
 function underEachKey(peer: RecordPeer): number[][] {
@@ -97,7 +85,7 @@ describeKernel('the keys', () => {
 
   for (const role of roles) {
     it(`change in the middle of a file when the peer asks for it (${role})`, async (context) => {
-      narrow(context);
+      limitTcpBuffers(context, narrow);
       await using scene = await scripted(role, 'TLSv1.3');
       const { peer } = scene;
       followUpdates(peer);
@@ -110,7 +98,7 @@ describeKernel('the keys', () => {
     });
 
     it(`change in the middle of a file by updateKeys (${role})`, async (context) => {
-      narrow(context);
+      limitTcpBuffers(context, narrow);
       await using scene = await scripted(role, 'TLSv1.3');
       const { peer } = scene;
       followUpdates(peer);
@@ -180,7 +168,7 @@ describeKernel('the records of a file', () => {
     });
 
     it(`become shorter in its middle (${version})`, async (context) => {
-      narrow(context);
+      limitTcpBuffers(context, narrow);
       await using scene = await scripted('server', version);
       const { peer } = scene;
       const { sent } = await stuck(scene);

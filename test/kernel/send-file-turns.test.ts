@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { truncateSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type TestContext, afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import type { OffloadedSocket } from '../../lib/index.js';
 import { type Pair, connectPair, digest, readAll, readExactly } from '../support/connection.js';
 import { patternless } from '../support/content.js';
@@ -13,7 +13,7 @@ import { describeKernel } from '../support/kernel.js';
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { versions } from '../support/scripted.js';
-import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { limitTcpBuffers, narrow } from '../support/tcp-buffers.js';
 
 const MIB = 2 ** 20;
 const scratch = new Scratch();
@@ -28,18 +28,6 @@ const pair = (options: Parameters<typeof connectPair>[0] = {}): Promise<Pair> =>
   connectPair({ client: 'node', ...options });
 const ours = ({ server }: Pair): OffloadedSocket => server as OffloadedSocket;
 
-let restore: (() => void) | null = null;
-afterEach(() => {
-  restore?.();
-  restore = null;
-});
-
-/** For the time of a test, buffers that the file does not fit into: those that TCP has grow. */
-function narrow(context: TestContext): void {
-  restore = setTcpBuffers({ wmem: '4096 65536 65536', rmem: '4096 65536 65536' });
-  if (restore === null) context.skip();
-}
-
 /** Waits until the socket sends no more, since nobody reads. */
 async function stuck(socket: OffloadedSocket): Promise<void> {
   let written = -1;
@@ -50,7 +38,7 @@ async function stuck(socket: OffloadedSocket): Promise<void> {
 
 describeKernel('while a file is sent', () => {
   it('the idle timeout starts again whenever it gets on, and only then', async (context) => {
-    narrow(context);
+    limitTcpBuffers(context, narrow);
     await using connection = await pair();
     const socket = ours(connection);
     const { client } = connection;
@@ -77,7 +65,7 @@ describeKernel('while a file is sent', () => {
   });
 
   it('what is written behind it drains when it is through', async (context) => {
-    narrow(context);
+    limitTcpBuffers(context, narrow);
     await using connection = await pair();
     const socket = ours(connection);
     const events: string[] = [];
@@ -102,8 +90,8 @@ describeKernel('while a file is sent', () => {
   for (const version of versions) {
     it(`a send buffer that a record fills does not stop it (${version})`, async (context) => {
       // Up to Linux 6.4 TCP holds the record back for a segment that cannot become full.
-      restore = setTcpBuffers({ wmem: '4096 16384 16384', rmem: '4096 131072 131072' });
-      if (restore === null) context.skip();
+      const buffers = { wmem: '4096 16384 16384', rmem: '4096 131072 131072' };
+      limitTcpBuffers(context, buffers);
       await using connection = await pair({ clientOptions: { maxVersion: version } });
       const part = content.subarray(0, 300_000);
       const sent = ours(connection).sendFile(file, { end: part.length - 1 });

@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, it } from 'vitest';
+import { afterAll, it } from 'vitest';
 import { sendFile } from '../../lib/index.js';
 import { ContentType } from '../../lib/tls/constants.js';
 import { type AnySocket, isOffloaded } from '../support/connection.js';
@@ -18,7 +18,7 @@ import { RecordPeer, data } from '../support/record-peer.js';
 import { Scratch } from '../support/scratch.js';
 import { type Version, roles, scripted, versions } from '../support/scripted.js';
 import { type Progress, times, trials } from '../support/stress.js';
-import { type TcpBuffers, setTcpBuffers } from '../support/tcp-buffers.js';
+import { type TcpBuffers, limitTcpBuffers } from '../support/tcp-buffers.js';
 import type { Random } from '../unit/tls/random.js';
 
 const COUNT = times(8);
@@ -36,12 +36,6 @@ type Ending = (typeof endings)[number];
 type Reader = (typeof readers)[number];
 
 const pick = <T>(random: Random, among: readonly T[]): T => among[random.below(among.length)]!;
-
-let restore: (() => void) | null = null;
-afterEach(() => {
-  restore?.();
-  restore = null;
-});
 
 /** Reads in the peer's place, and none too eagerly. */
 async function readAs(reader: Reader, socket: Socket, random: Random): Promise<void> {
@@ -180,10 +174,7 @@ function itArrives(
 ): void {
   for (const version of versions) {
     it(`with ${name} (${version}, ${COUNT} times)`, { timeout: 1_200_000 }, async (context) => {
-      if (buffers !== null) {
-        restore = setTcpBuffers(buffers);
-        if (restore === null) return context.skip();
-      }
+      if (buffers !== null) limitTcpBuffers(context, buffers);
       await trials(COUNT, AT_ONCE, (random, _, progress) => trial(version, most, random, progress));
     });
   }

@@ -1,5 +1,6 @@
 /** The sizes of TCP's buffers, for the sockets made from now on. Node has no option for them. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { TestContext } from 'vitest';
 
 /** `min default max` in bytes, as Documentation/networking/ip-sysctl.rst has it. */
 export interface TcpBuffers {
@@ -20,4 +21,14 @@ export function setTcpBuffers(buffers: TcpBuffers): (() => void) | null {
   return () => {
     for (const [name, sizes] of before) writeFileSync(file(name!), sizes!);
   };
+}
+
+/** Buffers that no file fits into: those that TCP has grow. */
+export const narrow: TcpBuffers = { wmem: '4096 65536 65536', rmem: '4096 65536 65536' };
+
+/** Up to the end of the test, which is skipped where only root could do it. */
+export function limitTcpBuffers(context: TestContext, buffers: TcpBuffers): void {
+  const restore = setTcpBuffers(buffers);
+  if (restore === null) context.skip();
+  else context.onTestFinished(restore);
 }
