@@ -8,7 +8,13 @@ import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
-import { type ConnectionListener, freeTls, presentHost, serverFacade } from '../node-private.js';
+import {
+  type ConnectionListener,
+  freeTls,
+  presentHost,
+  serverFacade,
+  setConnecting,
+} from '../node-private.js';
 import { HandshakeObserver } from './observer.js';
 import { RecordTransport } from './record-transport.js';
 
@@ -104,6 +110,9 @@ export class Handshake {
    */
   static connect(owner: HandshakeOwner, options: tls.ConnectionOptions, raw?: Socket): Handshake {
     const handshake = new Handshake(owner, false);
+    // As node:tls does on a TCP socket, it begins when the connection stands: until then a session or a name
+    // can be set, and what fails at once has a connection on which to tell the peer.
+    setConnecting(handshake.#transport, true);
     if (raw !== undefined) presentHost(handshake.#transport, raw);
     const socket = connectTls({ ...options, socket: handshake.#transport });
     handshake.#transport.keepWritable();

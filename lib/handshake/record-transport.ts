@@ -6,7 +6,7 @@
 import { constants } from 'node:os';
 import { errnoError } from '../errors.js';
 import { type Channel, Ready } from '../kernel/binding.js';
-import { HandleSocket } from '../node-private.js';
+import { HandleSocket, setConnecting } from '../node-private.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
@@ -64,11 +64,14 @@ export class RecordTransport extends HandleSocket {
     this.allowHalfOpen = true;
   }
 
-  /** The TCP connection stands: what was written is sent, what was asked for is read. */
+  /** The TCP connection stands: a client's handshake begins, and what was asked for is read. */
   attach(channel: Channel): void {
     this.#channel = channel;
     this.#readable = true;
-    if (!this.idle) this.#send();
+    if (this.connecting) {
+      setConnecting(this, false);
+      this.emit('connect');
+    }
     this.#receive();
   }
 

@@ -20,15 +20,16 @@ import { opensslError } from '../tls/openssl-error.js';
 
 export const tlsFacts = Symbol('ktls.tlsFacts');
 
-/** A `net.Socket` that has the types of a `TLSSocket`; what it must then implement is all below. */
 /** `SSL_R_WRONG_SSL_VERSION`. */
 const WRONG_SSL_VERSION = 266;
 
+/** A `net.Socket` that has the types of a `TLSSocket`; what it must then implement is all below. */
 const TlsTypedSocket = Socket as unknown as new (options?: SocketConstructorOpts) => TLSSocket;
 
 /** What node:tls has and its types lack. */
 interface Untyped {
   setServername(name: string): void;
+  setSession(session: Uint8Array | string): void;
 }
 
 export abstract class TlsApi extends TlsTypedSocket {
@@ -183,7 +184,16 @@ export abstract class TlsApi extends TlsTypedSocket {
     this.#live?.enableTrace();
   }
 
-  /** @throws Error `ERR_TLS_SNI_FROM_SERVER` on a server. */
+  /** A client's session to resume, until its TCP connection stands; the option `session` says the same. */
+  setSession(session: Uint8Array | string): void {
+    this.#live?.setSession(session);
+  }
+
+  /**
+   * The server's name for SNI, until the TCP connection stands.
+   *
+   * @throws Error `ERR_TLS_SNI_FROM_SERVER` on a server.
+   */
   setServername(name: string): void {
     if (this.#live !== null) this.#live.setServername(name);
     else if (this.isServer) {

@@ -14,6 +14,7 @@ import {
   isOffloaded,
   listen,
 } from '../support/connection.js';
+import { closed } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
 import { type Version, versions } from '../support/scripted.js';
 
@@ -73,9 +74,100 @@ describeKernel('the API of tls.TLSSocket', () => {
       at = Object.getPrototypeOf(at) as object | null;
     }
     const names = Object.getOwnPropertyNames(tls.TLSSocket.prototype);
-    const missing = names.filter((name) => !name.startsWith('_') && !known.has(name));
-    // Of a client that has not begun yet; `tls.connect` calls it for its own option.
-    expect(missing.filter((name) => name !== 'setSession')).toEqual([]);
+    expect(names.filter((name) => !name.startsWith('_') && !known.has(name))).toEqual([]);
+  });
+
+  it('takes a session and a name until the connection stands', async () => {
+    const { listener, port } = await listen('ktls', { maxVersion: 'TLSv1.2' });
+    const connected = async (session?: Buffer): Promise<OffloadedSocket> => {
+      const accepted = once(listener, 'secureConnection') as Promise<[OffloadedSocket]>;
+      const client = connectTo(port, 'ktls') as OffloadedSocket;
+      client.setServername('told.example');
+      if (session !== undefined) client.setSession(session);
+      await once(client, 'secureConnect');
+      const [server] = await accepted;
+      server.on('error', () => undefined);
+      expect([isOffloaded(client), isOffloaded(server)]).toEqual([true, true]);
+      // OpenSSL's server does not say it of a resumed session.
+      expect(server.servername).toBe(session === undefined ? 'told.example' : false);
+      return client;
+    };
+    const first = await connected();
+    expect(first.isSessionReused()).toBe(false);
+    const second = await connected(first.getSession());
+    expect(second.isSessionReused()).toBe(true);
+    expect(second.getTLSTicket()).toEqual(first.getTLSTicket());
+    expect(second.getTLSTicket()!.length).toBeGreaterThan(100);
+    first.destroy();
+    second.destroy();
+    listener.close();
+    await once(listener, 'close');
+  });
+
+  it('tells the server of a client that has nothing to offer, as node:tls does', async () => {
+    const errors = async (side: 'ktls' | 'node'): Promise<unknown[]> => {
+      const { listener, port } = await listen('node');
+      const rejected = once(listener, 'tlsClientError') as Promise<[NodeJS.ErrnoException]>;
+      const client = connectTo(port, side, { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.2' });
+      const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
+      const [[atServer]] = await Promise.all([rejected, closed(client)]);
+      listener.close();
+      return [client instanceof OffloadedSocket, error.code, atServer.code];
+    };
+    const [, ...theirs] = await errors('node');
+    expect(theirs[0]).toBe('ERR_SSL_NO_PROTOCOLS_AVAILABLE');
+    expect(await errors('ktls')).toEqual([true, ...theirs]);
+  });
+
+  for (const version of versions) {
+    it(`brings the server's OCSP response to its client (${version})`, async () => {
+      const answers: (Buffer | null)[] = [Buffer.from('stapled'), null];
+      const { listener, port } = await listen('ktls', { maxVersion: version });
+      listener.on('OCSPRequest', (_certificate, _issuer, answer) => {
+        // Not within the call, as when it has to be fetched.
+        setImmediate(() => answer(null, answers.shift()!));
+      });
+      for (const expected of [...answers]) {
+        const client = connectTo(port, 'ktls', { requestOCSP: true } as tls.ConnectionOptions);
+        const told = once(client, 'OCSPResponse') as Promise<[Buffer | null]>;
+        await once(client, 'secureConnect');
+        expect(isOffloaded(client)).toBe(true);
+        expect((await told)[0]).toEqual(expected);
+        client.destroy();
+        await closed(client);
+      }
+      listener.close();
+      await once(listener, 'close');
+    });
+  }
+
+  it('lets ALPNCallback choose the certificate', async () => {
+    // It comes when the kind of key is chosen.
+    const other = ecdsaCertificate('other.example');
+    const chosen = tls.createSecureContext(other);
+    const { listener, port } = await listen('ktls', {
+      ALPNCallback(this: tls.TLSSocket, { protocols }: { protocols: string[] }) {
+        if (protocols[0] === 'other') this.setKeyCert(chosen);
+        return protocols[0];
+      },
+    });
+    for (const [protocol, { cert }] of [
+      ['usual', ecdsaCertificate()],
+      ['other', other],
+    ] as const) {
+      const accepted = once(listener, 'secureConnection') as Promise<[OffloadedSocket]>;
+      const client = connectTo(port, 'ktls', { ALPNProtocols: [protocol] });
+      await once(client, 'secureConnect');
+      const [server] = await accepted;
+      const { fingerprint256 } = new X509Certificate(cert);
+      expect(client.getPeerX509Certificate()?.fingerprint256).toBe(fingerprint256);
+      expect(server.getX509Certificate()?.fingerprint256).toBe(fingerprint256);
+      expect([isOffloaded(client), isOffloaded(server)]).toEqual([true, true]);
+      expect([client.alpnProtocol, server.alpnProtocol]).toEqual([protocol, protocol]);
+      client.destroy();
+      await closed(client);
+    }
+    listener.close();
   });
 
   it('shows the certificate that each connection got, whichever the server has by then', async () => {

@@ -16,16 +16,16 @@ export interface Certificate {
   readonly cert: string;
 }
 
-/** P-256, for localhost, 127.0.0.1 and ::1. */
-export const ecdsaCertificate = (): Certificate =>
-  certificate('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', ...forServer);
+/** P-256, for localhost, 127.0.0.1 and ::1. `name` makes another, of the same kind. */
+export const ecdsaCertificate = (name = 'localhost'): Certificate =>
+  certificate('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', ...forServer(name));
 
 /** RSA 2048, for the same names. */
-export const rsaCertificate = (): Certificate => certificate('-newkey', 'rsa:2048', ...forServer);
+export const rsaCertificate = (): Certificate => certificate('-newkey', 'rsa:2048', ...forServer());
 
 /** DSA 2048, for the same names: only TLS 1.2's DHE-DSS suites use it. */
 export const dsaCertificate = (): Certificate =>
-  certificate('-newkey', 'dsa:parameters.pem', ...forServer);
+  certificate('-newkey', 'dsa:parameters.pem', ...forServer());
 
 /** For a client to show. RSA: `bits` makes it as large as a test needs. */
 export const clientCertificate = (bits = 2048): Certificate =>
@@ -34,14 +34,15 @@ export const clientCertificate = (bits = 2048): Certificate =>
 /** Makes all of them, for the tests of a guest to find: vitest's global set-up. */
 export default function makeAll(): void {
   ecdsaCertificate();
+  ecdsaCertificate('other.example');
   rsaCertificate();
   dsaCertificate();
   clientCertificate();
   clientCertificate(4096);
 }
 
-const forServer = [
-  ...['-subj', '/CN=localhost'],
+const forServer = (name = 'localhost'): string[] => [
+  ...['-subj', `/CN=${name}`],
   ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1'],
 ];
 const forClient = ['-addext', 'extendedKeyUsage=clientAuth'];
