@@ -39,7 +39,7 @@ function buildTargets(names: readonly string[]): void {
   ];
   const clang = { CC: 'clang', CXX: 'clang++' };
   run('npx', ['--no-install', 'cmake-js', 'configure', '-O', build, ...options], clang);
-  run('cmake', ['--build', build, '--target', ...names]);
+  run('cmake', ['--build', build, '--parallel', '--target', ...names]);
 }
 
 /** CPU seconds of all children that have ended (proc_pid_stat(5): cutime, cstime, in 1/100 s). */

@@ -120,8 +120,8 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
   }
 }
 
-/** A guest under emulation keeps about one CPU busy. */
-async function onKernels(names: string[]): Promise<void> {
+/** A guest under emulation keeps about one CPU busy. `others`: what runs beside the guests. */
+async function onKernels(names: string[], others: (() => Promise<void>)[]): Promise<void> {
   const kernels = names.map((name) => {
     const [kernel = '', node] = name.split('@');
     if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
@@ -141,8 +141,9 @@ async function onKernels(names: string[]): Promise<void> {
     for (const each of kernels) if (last.get(each.node) !== each) add(each, [INTEROP_TESTS]);
   }
   await compileTests([...new Set(waiting.flatMap(({ paths }) => paths))]);
+  const jobs = [...others, ...waiting.map((run) => () => onKernel(run))];
   const lane = async (): Promise<void> => {
-    for (let run = waiting.shift(); run !== undefined; run = waiting.shift()) await onKernel(run);
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
 }
@@ -159,13 +160,14 @@ const list = (value: string | undefined): string[] => value?.split(',').filter(B
 const kernels = list(process.env['KTLS_KERNELS']);
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
-if (process.argv.length === 2) await onHost('host', HOST_TESTS, {});
+const others = process.argv.length === 2 ? [() => onHost('host', HOST_TESTS, {})] : [];
 if (kernels.length === 0 && hostHasKernelTls()) {
+  for (const job of others) await job();
   const filter = process.argv.slice(2);
   const paths = filter.length > 0 ? filter : [KERNEL_TESTS, NODE_TESTS, INTEROP_TESTS];
   await onHost('host, kernel TLS', paths, { KTLS_EXPECTED: '1' });
 } else {
-  await onKernels(kernels.length > 0 ? kernels : ['trixie']);
+  await onKernels(kernels.length > 0 ? kernels : ['trixie'], others);
 }
 
 const { passed, failed, skipped } = total;
