@@ -88,8 +88,8 @@ describeKernel('the API of tls.TLSSocket', () => {
       const [server] = await accepted;
       server.on('error', () => undefined);
       expect([isOffloaded(client), isOffloaded(server)]).toEqual([true, true]);
-      // OpenSSL's server does not say it of a resumed session.
-      expect(server.servername).toBe(session === undefined ? 'told.example' : false);
+      // Of a resumed session not every OpenSSL says it to the server.
+      if (session === undefined) expect(server.servername).toBe('told.example');
       return client;
     };
     const first = await connected();
