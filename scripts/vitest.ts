@@ -5,18 +5,21 @@ import { runInVm } from '../vm/run.js';
 
 export const vitest = 'node_modules/vitest/vitest.mjs';
 
+/** All files in one thread. */
+const together = ['--pool=threads', '--no-isolate'] as const;
+
 /**
- * In a VM. One thread for all files: to start another process, or to load the same modules again, takes
- * seconds under emulation, a third of the whole time.
+ * In a VM: to start another process, or to load the same modules again, takes seconds under emulation, a
+ * third of the whole time.
  */
 export const guestCommand = (paths: readonly string[]): string[] => [
-  ...['node', vitest, 'run', '--pool=threads', '--no-isolate'],
+  ...['node', vitest, 'run', ...together],
   ...paths,
 ];
 
 /** Fills vitest's cache of compiled modules, which guests find in `node_modules`. */
 export async function compileTests(paths: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [vitest, 'list', ...paths], {
+  const child = spawn(process.execPath, [vitest, 'list', ...together, ...paths], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await new Promise((resolve) => child.on('close', resolve));
