@@ -1,7 +1,7 @@
 /** Failing system calls: the library of `faults/faults.c`, built when first asked for. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmdirSync } from 'node:fs';
 import { constants, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,9 +26,11 @@ function library(): string {
   const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
   const file = join(tmpdir(), `ktls-test-faults-${userInfo().uid}-${hash}.so`);
   if (!existsSync(file)) {
-    const unfinished = join(mkdtempSync(join(tmpdir(), 'ktls-faults-')), 'faults.so');
+    const scratch = mkdtempSync(join(tmpdir(), 'ktls-faults-'));
+    const unfinished = join(scratch, 'faults.so');
     execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', unfinished, source, '-ldl']);
     renameSync(unfinished, file);
+    rmdirSync(scratch);
   }
   return file;
 }
