@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { requirePackages } from '../vm/tools.js';
+import { inLanes } from './lanes.js';
 
 async function run(command: string, args: string[]): Promise<void> {
   const child = spawn(command, args, { stdio: 'inherit' });
@@ -23,10 +24,7 @@ if (process.exitCode === undefined) {
     .filter((name) => name.endsWith('.cc'))
     .map((name) => join('src-native', name));
   // clang-tidy itself takes one file after the other.
-  const lane = async (): Promise<void> => {
-    for (let next = sources.shift(); next !== undefined; next = sources.shift()) {
-      await run('clang-tidy', ['-p', build, '--quiet', next]);
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  await inLanes(availableParallelism(), sources, (source) =>
+    run('clang-tidy', ['-p', build, '--quiet', source]),
+  );
 }

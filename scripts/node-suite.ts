@@ -25,6 +25,7 @@ import { buildOnce, cachePath } from '../vm/cache.js';
 import { run } from '../vm/command.js';
 import { packageRoot } from '../vm/package-root.js';
 import { runInVm } from '../vm/run.js';
+import { inLanes } from './lanes.js';
 
 const root = packageRoot();
 const { values: options, positionals: names } = parseArgs({
@@ -137,21 +138,17 @@ async function runHere(): Promise<Result> {
   const known = listed();
   const outcomes: Outcome[] = [];
   const scratch = mkdtempSync(join(tmpdir(), 'ktls-suite-'));
-  const waiting = [...files];
-  const lane = async (): Promise<void> => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const outcome = await runFile(suite, name, scratch);
-      outcomes.push(outcome);
-      const { verdict, offloaded, output, seconds } = outcome;
-      if (verdict === 'fail' || options.verbose) {
-        const listing = known.has(name) ? ', listed' : '';
-        const time = `${seconds.toFixed(1)} s`;
-        console.log(`\n${verdict} ${name} (${time}, ${offloaded} offloaded${listing})`);
-        if (verdict === 'fail') console.log(output.trimEnd().replace(/^/gm, '    '));
-      }
+  await inLanes(Number(options.jobs), files, async (name) => {
+    const outcome = await runFile(suite, name, scratch);
+    outcomes.push(outcome);
+    const { verdict, offloaded, output, seconds } = outcome;
+    if (verdict === 'fail' || options.verbose) {
+      const listing = known.has(name) ? ', listed' : '';
+      const time = `${seconds.toFixed(1)} s`;
+      console.log(`\n${verdict} ${name} (${time}, ${offloaded} offloaded${listing})`);
+      if (verdict === 'fail') console.log(output.trimEnd().replace(/^/gm, '    '));
     }
-  };
-  await Promise.all(Array.from({ length: Number(options.jobs) }, lane));
+  });
   rmSync(scratch, { recursive: true, force: true });
 
   const count = (verdict: string): number =>

@@ -8,6 +8,7 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
+import { inLanes } from './lanes.js';
 import { compileTests, guestCommand, vitest } from './vitest.js';
 
 interface Tally {
@@ -22,12 +23,16 @@ const INTEROP_TESTS = 'test/interop';
 /** Programs from start to end: what is new in them is Node, so each Node runs them once. */
 const NODE_TESTS = 'test/lifecycle';
 
+/** Of the kernels' tests; with one the host's are left out. */
+const filter = process.argv.slice(2);
+
 const total: Tally = { passed: 0, failed: 0, skipped: 0 };
 
 /** Passes output through and remembers the tally lines in it. */
 class TallyReader {
   #line = '';
   found = false;
+  failed = 0;
   skipped = 0;
 
   read(chunk: Buffer): void {
@@ -42,19 +47,15 @@ class TallyReader {
       total.passed += tally.passed;
       total.failed += tally.failed;
       total.skipped += tally.skipped;
+      this.failed += tally.failed;
       this.skipped += tally.skipped;
     }
   }
 }
 
 /** A run that ended badly and has no failed test to show for it counts as one. */
-function settle(
-  name: string,
-  reader: TallyReader,
-  failedBefore: number,
-  status: number | string,
-): void {
-  if (reader.found && (status === 0 || total.failed > failedBefore)) return;
+function settle(name: string, reader: TallyReader, status: number | string): void {
+  if (reader.found && (status === 0 || reader.failed > 0)) return;
   console.log(
     `${name}: exit status ${status} and ${reader.found ? 'no failed test' : 'no result'}`,
   );
@@ -64,7 +65,6 @@ function settle(
 async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Promise<void> {
   console.log(`\n== ${name}`);
   const reader = new TallyReader();
-  const { failed } = total;
   const child = spawn(process.execPath, [vitest, 'run', ...paths], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -73,8 +73,10 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
   const status = await new Promise<number>((resolve) => {
     child.on('close', (code) => resolve(code ?? 1));
   });
-  settle(name, reader, failed, status);
+  settle(name, reader, status);
 }
+
+const hostTests = (): Promise<void> => onHost('host', HOST_TESTS, {});
 
 interface KernelRun {
   kernel: KernelName;
@@ -110,9 +112,8 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
   }
   console.log(`\n== ${name}`);
   const reader = new TallyReader();
-  const { failed } = total;
   reader.read(Buffer.concat(output));
-  settle(name, reader, failed, status);
+  settle(name, reader, status);
   // What is skipped for want of something here has not been tested at all.
   if (reader.skipped > 0) {
     console.log(`${name}: ${reader.skipped} skipped, which counts as failed`);
@@ -120,14 +121,13 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
   }
 }
 
-/** A guest under emulation keeps about one CPU busy. `others`: what runs beside the guests. */
-async function onKernels(names: string[], others: (() => Promise<void>)[]): Promise<void> {
+/** A guest under emulation keeps about one CPU busy; the host's tests run beside the guests. */
+async function onKernels(names: string[]): Promise<void> {
   const kernels = names.map((name) => {
     const [kernel = '', node] = name.split('@');
     if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
     return { kernel, node, name: name.replace('@', '-node') };
   });
-  const filter = process.argv.slice(2);
   const waiting: KernelRun[] = [];
   const add = (each: (typeof kernels)[number], paths: string[]): void => {
     const number = waiting.filter(({ log }) => log.startsWith(`out/test-${each.name}-`)).length + 1;
@@ -141,11 +141,9 @@ async function onKernels(names: string[], others: (() => Promise<void>)[]): Prom
     for (const each of kernels) if (last.get(each.node) !== each) add(each, [INTEROP_TESTS]);
   }
   await compileTests([...new Set(waiting.flatMap(({ paths }) => paths))]);
-  const jobs = [...others, ...waiting.map((run) => () => onKernel(run))];
-  const lane = async (): Promise<void> => {
-    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  const jobs = waiting.map((run) => () => onKernel(run));
+  if (filter.length === 0) jobs.unshift(hostTests);
+  await inLanes(availableParallelism(), jobs, (job) => job());
 }
 
 function hostHasKernelTls(): boolean {
@@ -160,14 +158,12 @@ const list = (value: string | undefined): string[] => value?.split(',').filter(B
 const kernels = list(process.env['KTLS_KERNELS']);
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
-const others = process.argv.length === 2 ? [() => onHost('host', HOST_TESTS, {})] : [];
 if (kernels.length === 0 && hostHasKernelTls()) {
-  for (const job of others) await job();
-  const filter = process.argv.slice(2);
+  if (filter.length === 0) await hostTests();
   const paths = filter.length > 0 ? filter : [KERNEL_TESTS, NODE_TESTS, INTEROP_TESTS];
   await onHost('host, kernel TLS', paths, { KTLS_EXPECTED: '1' });
 } else {
-  await onKernels(kernels.length > 0 ? kernels : ['trixie'], others);
+  await onKernels(kernels.length > 0 ? kernels : ['trixie']);
 }
 
 const { passed, failed, skipped } = total;
