@@ -1,9 +1,9 @@
 /** `ktls/http2`: `node:http2` over kernel TLS. */
-import * as http2 from 'node:http2';
+import http2 from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectOptions, connect as connectTls } from './connect.js';
-import { type OffloadOptions, parseOffload } from './options.js';
+import { type ConnectOptions, connectWith } from './connect.js';
+import { type OffloadOptions, type OffloadSettings, parseOffload } from './options.js';
 import { offload } from './server.js';
 
 export type SecureServerOptions = http2.SecureServerOptions & OffloadOptions;
@@ -56,25 +56,30 @@ export function connect(
   listener?: SessionListener,
 ): http2.ClientHttp2Session {
   if (typeof options === 'function') return connect(authority, {}, options);
-  parseOffload(options as OffloadOptions | undefined);
+  const settings = parseOffload(options as OffloadOptions | undefined);
   const url = typeof authority === 'string' ? new URL(authority) : authority;
   if (url.protocol !== 'https:' || options?.createConnection !== undefined) {
     return http2.connect(authority, options, listener);
   }
-  const createConnection = (): Duplex => connectSecure(url, options);
+  const createConnection = (): Duplex => connectSecure(url, options, settings);
   return http2.connect(authority, { ...options, createConnection }, listener);
 }
 
 /** With the options that `http2.connect` gives to `tls.connect`. */
-function connectSecure(url: URL, options: SecureClientSessionOptions | undefined): Duplex {
+function connectSecure(
+  url: URL,
+  options: SecureClientSessionOptions | undefined,
+  settings: OffloadSettings,
+): Duplex {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost';
   const port = url.port === '' ? 443 : Number(url.port);
   const { allowHTTP1 } = { ...options } as { allowHTTP1?: boolean };
-  return connectTls(port, host, {
+  const secure: ConnectOptions = {
     ...(options as ConnectOptions),
     servername: options?.servername ?? (isIP(host) === 0 ? host : undefined),
     ALPNProtocols: allowHTTP1 === true ? ['h2', 'http/1.1'] : ['h2'],
-  });
+  };
+  return connectWith(settings, [port, host, secure]);
 }
 
 export default { connect, createSecureServer };

@@ -1,6 +1,6 @@
 /** `ktls/https`: `node:https` whose servers and agent put their connections under kernel TLS. */
 import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http';
-import nodeHttps, * as https from 'node:https';
+import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ClientSocket, type ConnectOptions, connect } from './connect.js';
 import { KtlsError } from './errors.js';
@@ -83,7 +83,7 @@ export class Agent extends https.Agent {
   /** `http.setGlobalProxyFromEnv` gives Node's own global agent another one. */
   #proxy(): Proxy | null | undefined {
     const own = proxyOf(this);
-    return own === null && this === globalAgent ? proxyOf(nodeHttps.globalAgent) : own;
+    return own === null && this === globalAgent ? proxyOf(https.globalAgent) : own;
   }
 
   #secure(options: ConnectOptions): ClientSocket {

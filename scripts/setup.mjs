@@ -4,7 +4,7 @@
  * Plain JavaScript without imports from npm, because it runs before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -77,14 +77,34 @@ function installPackages() {
   run('npm', ['install', '--no-save', '--ignore-scripts', ...quiet]);
 }
 
-function compile(project, sources, output) {
-  if (newest([output], '.js') >= newest([...sources, project, 'tsconfig.json'], '.ts')) return;
+/** True if the JavaScript in a folder is older than what it is made of. */
+function stale(output, sources) {
+  return newest([output], '.js') < newest([...sources, 'tsconfig.json'], '.ts');
+}
+
+function compile(project) {
   console.error(`ktls setup: tsc -p ${project}`);
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project]);
+}
+
+function compileLibrary() {
+  const project = 'tsconfig.build.json';
+  const bundle = 'scripts/bundle.mjs';
+  if (!stale('dist', ['lib', project, bundle])) return;
+  // Chunks are named by their contents, and would pile up.
+  rmSync('dist', { recursive: true, force: true });
+  compile(project);
+  run(process.execPath, [bundle]);
+}
+
+function compileTools() {
+  const project = 'tsconfig.tools.json';
+  const sources = ['vm', 'scripts', 'examples', 'benchmarks'];
+  if (stale('out', [...sources, project])) compile(project);
 }
 
 installPrograms();
 installPackages();
 run(process.execPath, ['scripts/install.cjs', '--build']);
-compile('tsconfig.build.json', ['lib'], 'dist');
-compile('tsconfig.tools.json', ['vm', 'scripts', 'examples', 'benchmarks'], 'out');
+compileLibrary();
+compileTools();

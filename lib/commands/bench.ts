@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.js';
 
-const program = fileURLToPath(new URL('../../out/scripts/bench.js', import.meta.url));
+const program = fileURLToPath(new URL('out/scripts/bench.js', packageRoot));
 
 /** @returns the program's exit status, or 1 if it was killed */
 export async function run(args: string[]): Promise<number> {

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.js';
 
 /** `TLS_TX` and `TLS_RX` of `<linux/tls.h>`. */
 export const Direction = { TX: 1, RX: 2 } as const;
@@ -213,7 +214,7 @@ export function loadBinding(): NativeBinding | Error {
     const require = createRequire(import.meta.url);
     try {
       const load = require('node-gyp-build') as (root: string) => NativeBinding;
-      loaded = load(fileURLToPath(new URL('../..', import.meta.url)));
+      loaded = load(fileURLToPath(packageRoot));
     } catch (error) {
       loaded = error instanceof Error ? error : new Error(String(error));
     }

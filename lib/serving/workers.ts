@@ -1,6 +1,7 @@
 /** `ktls serve --workers`: processes that share the port, and what they and the first one say to each other. */
 import cluster, { type Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
+import { packageRoot } from '../package-root.js';
 import { FileServer, type FileServerOptions } from './file-server.js';
 import { type Reporter, type TransferState, lines, silent } from './reporter.js';
 
@@ -42,7 +43,7 @@ export class WorkerPool {
       this.#failed = reject;
     });
     cluster.setupPrimary({
-      exec: fileURLToPath(new URL('../cli.js', import.meta.url)),
+      exec: fileURLToPath(new URL('dist/cli.js', packageRoot)),
       args: ['serve'],
     });
     for (let i = 0; i < count; i++) this.#fork(count);

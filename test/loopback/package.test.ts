@@ -64,6 +64,18 @@ describe('the package', () => {
   });
 });
 
+it('functions and classes have the names by which they are exported', async () => {
+  const ended = await runScript(`
+    for (const path of ['ktls', 'ktls/https', 'ktls/http2', 'ktls/serve-static']) {
+      const { default: whole, ...named } = await import(path);
+      for (const [name, value] of Object.entries({ ...whole, ...named })) {
+        if (typeof value === 'function' && value.name !== name) say(path, name, value.name);
+      }
+    }
+  `);
+  expect(ended).toMatchObject({ ...clean, stdout: '' });
+});
+
 it('serve-static can be imported and required', async () => {
   const ended = await runScript(
     `
