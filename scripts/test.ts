@@ -134,15 +134,17 @@ async function onKernels(names: string[]): Promise<void> {
     waiting.push({ ...each, paths, log: `out/test-${each.name}-${number}.log` });
   };
   // Each run a guest of its own, the longest first, so that they fill all CPUs to the end.
-  for (const each of kernels) add(each, filter.length > 0 ? filter : [KERNEL_TESTS]);
-  if (filter.length === 0) {
-    const last = new Map(kernels.map((each) => [each.node, each]));
-    for (const each of last.values()) add(each, [NODE_TESTS, INTEROP_TESTS]);
-    for (const each of kernels) if (last.get(each.node) !== each) add(each, [INTEROP_TESTS]);
+  if (filter.length > 0) {
+    for (const each of kernels) add(each, filter);
+  } else {
+    for (const each of kernels) add(each, [KERNEL_TESTS]);
+    const ofEachNode = new Map(kernels.map((each) => [each.node, each]));
+    for (const each of ofEachNode.values()) add(each, [NODE_TESTS]);
+    for (const each of kernels) add(each, [INTEROP_TESTS]);
   }
   await compileTests([...new Set(waiting.flatMap(({ paths }) => paths))]);
   const jobs = waiting.map((run) => () => onKernel(run));
-  if (filter.length === 0) jobs.unshift(hostTests);
+  if (filter.length === 0) jobs.push(hostTests);
   await inLanes(availableParallelism(), jobs, (job) => job());
 }
 
