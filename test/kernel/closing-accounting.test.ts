@@ -66,7 +66,7 @@ describeKernel('what TCP has taken is exactly what was sent', () => {
         firstSendSequence: sequence,
         fragmentLimit: null,
       };
-      const before = peer.receivedData.length;
+      const before = peer.receivedLength;
 
       for (const length of [1, 0, 16_383, 16_384, 16_385, 70_001])
         socket.write(Buffer.alloc(length));
@@ -84,7 +84,7 @@ describeKernel('what TCP has taken is exactly what was sent', () => {
       socket.write('last');
       await peer.until(
         () =>
-          peer.receivedData.length === before + socket.bytesWritten &&
+          peer.receivedLength === before + socket.bytesWritten &&
           peer.receivedAlerts.length === alerts,
       );
       // Until the acknowledgements are in, the two halves of the count may disagree.

@@ -27,6 +27,7 @@ import {
   newSessionTicket,
 } from '../support/record-peer.js';
 import { type Version, versions } from '../support/scripted.js';
+import { limitTcpBuffers, narrow } from '../support/tcp-buffers.js';
 
 const AES128 = 51;
 const warning = 1;
@@ -116,6 +117,34 @@ function forEachVersion(
 const answers = (peer: RecordPeer): number =>
   peer.receivedData.toString('latin1').split('HTTP/1.1 200').length - 1;
 
+/** More than TCP's buffers hold, if they are narrow. */
+const longAnswer = Buffer.alloc(1 << 20, 'answer ');
+
+function answerAtLength(_log: Log, request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  response.setHeader('Content-Length', longAnswer.length);
+  response.end(longAnswer);
+}
+
+/** Asks for a long answer and reads nothing, until what is left of it waits for room. */
+async function askAndWait({ peer, socket }: Scene): Promise<void> {
+  peer.send(data(rawRequest('GET /')));
+  peer.socket.pause();
+  while (socket.writableLength === 0) await new Promise(setImmediate);
+}
+
+async function expectLongAnswers(peer: RecordPeer, count: number): Promise<void> {
+  await peer.until(() => peer.receivedLength >= count * longAnswer.length);
+  const head = peer.receivedData.indexOf('\r\n\r\n') + 4;
+  const length = head + longAnswer.length;
+  await peer.until(() => peer.receivedLength >= count * length);
+  expect(peer.receivedLength).toBe(count * length);
+  for (let i = 0; i < count; i++) {
+    const body = peer.receivedData.subarray(i * length + head, (i + 1) * length);
+    expect(body.equals(longAnswer)).toBe(true);
+  }
+}
+
 /** That the connection still answers requests. */
 async function expectAnswers({ peer }: Scene): Promise<void> {
   const before = answers(peer);
@@ -153,20 +182,14 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
   );
 
   for (const version of versions) {
-    it(`sends a long answer whole while control records come (${version})`, async () => {
-      const answer = Buffer.alloc(3 << 20, 'answer ');
-      const respond = (_log: Log, request: IncomingMessage, response: ServerResponse): void => {
-        request.resume();
-        response.setHeader('Content-Length', answer.length);
-        response.end(answer);
-      };
+    it(`sends a long answer whole while control records come (${version})`, async (context) => {
+      limitTcpBuffers(context, narrow);
       const log = await onServer(
         'ktls',
         version,
-        async ({ peer, socket }) => {
-          peer.send(data(rawRequest('GET /')));
-          peer.socket.pause();
-          while (socket.writableLength === 0) await new Promise(setImmediate);
+        async (scene) => {
+          const { peer } = scene;
+          await askAndWait(scene);
           for (let i = 0; i < 10; i++) {
             peer.send(alert(warning, userCanceled), data(''));
             await new Promise(setImmediate);
@@ -174,15 +197,9 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
           // The next request waits behind the answer.
           peer.send(data(rawRequest('GET /')), alert(warning, userCanceled));
           peer.socket.resume();
-          const head = (): number => peer.receivedData.indexOf('\r\n\r\n') + 4;
-          await peer.until(() => peer.receivedData.length >= 2 * (head() + answer.length));
-          const received = peer.receivedData;
-          const length = received.length / 2;
-          for (const each of [received.subarray(0, length), received.subarray(length)]) {
-            expect(each.subarray(head()).equals(answer)).toBe(true);
-          }
+          await expectLongAnswers(peer, 2);
         },
-        respond,
+        answerAtLength,
       );
       expect(log.events).toEqual(['close']);
     });
@@ -265,29 +282,23 @@ describeKernel('a server whose HTTP/1 parser reads the socket', () => {
       ['TLSv1.3'],
     );
 
-    it('answers a KeyUpdate while a long answer waits for room', async () => {
-      const answer = Buffer.alloc(3 << 20, 'answer ');
+    it('answers a KeyUpdate while a long answer waits for room', async (context) => {
+      limitTcpBuffers(context, narrow);
       await onServer(
         'ktls',
         'TLSv1.3',
-        async ({ peer, socket }) => {
+        async (scene) => {
+          const { peer } = scene;
           const seen = followUpdates(peer);
-          peer.send(data(rawRequest('GET /')));
-          peer.socket.pause();
-          while (socket.writableLength === 0) await new Promise(setImmediate);
+          await askAndWait(scene);
           sendKeyUpdate(peer, [], true);
           peer.send(data(rawRequest('GET /')));
           await new Promise(setImmediate);
           peer.socket.resume();
-          await peer.until(() => seen.count === 1 && answers(peer) === 2);
-          const head = peer.receivedData.indexOf('\r\n\r\n') + 4;
-          await peer.until(() => peer.receivedData.length >= 2 * (head + answer.length));
+          await expectLongAnswers(peer, 2);
+          expect(seen.count).toBe(1);
         },
-        (_log, request, response) => {
-          request.resume();
-          response.setHeader('Content-Length', answer.length);
-          response.end(answer);
-        },
+        answerAtLength,
       );
     });
   } else {

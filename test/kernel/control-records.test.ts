@@ -80,9 +80,9 @@ async function expectAlive({ peer, socket, witness }: Case): Promise<void> {
   const length = witness.data.length + 5;
   peer.send(data('alive'));
   expect((await witness.received(length)).slice(-5)).toBe('alive');
-  const before = peer.receivedData.length;
+  const before = peer.receivedLength;
   socket.write('alive');
-  await peer.until(() => peer.receivedData.length >= before + 5);
+  await peer.until(() => peer.receivedLength >= before + 5);
   expect(peer.receivedData.subarray(before).toString()).toBe('alive');
 }
 
@@ -250,7 +250,7 @@ describeKernel('close_notify', () => {
       peer.send(closeNotify);
       await witness.until('end');
       socket.write('still here');
-      await peer.until(() => peer.receivedData.length >= 10);
+      await peer.until(() => peer.receivedLength >= 10);
       socket.end(' and gone');
       expect(await peer.untilEnded()).toBe('fin');
       expect(peer.receivedData.toString()).toBe('still here and gone');

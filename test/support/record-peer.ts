@@ -145,6 +145,9 @@ export class RecordPeer implements AsyncDisposable {
   readonly socket: Socket;
   /** Everything received since the handshake, decrypted. */
   readonly received: PlainRecord[] = [];
+  #data: Buffer[] = [];
+  /** Bytes of what the application on the other side has written so far. */
+  receivedLength = 0;
   /** Whether the other side sent FIN, or a reset. */
   ended: 'fin' | 'reset' | null = null;
   readonly #tcp: TcpEnd;
@@ -237,11 +240,9 @@ export class RecordPeer implements AsyncDisposable {
 
   /** What the application on the other side has written so far. */
   get receivedData(): Buffer {
-    return Buffer.concat(
-      this.received
-        .filter(({ type }) => type === ContentType.applicationData)
-        .map(({ payload }) => payload),
-    );
+    const whole = this.#data.length === 1 ? this.#data[0]! : Buffer.concat(this.#data);
+    this.#data = [whole];
+    return whole;
   }
 
   /** `[level, description]` of each alert received so far. */
@@ -304,8 +305,7 @@ export class RecordPeer implements AsyncDisposable {
       const record = this.#input.subarray(0, length);
       this.#input = this.#input.subarray(length);
       if (this.#in !== null) {
-        const opened = this.#in.open(record);
-        this.received.push(opened);
+        const opened = this.#keep(this.#in.open(record));
         this.onRecord?.(opened);
       } else if (this.#observer.receivedAll) {
         this.#early.push(record);
@@ -315,6 +315,15 @@ export class RecordPeer implements AsyncDisposable {
       }
     }
     this.#notify();
+  }
+
+  #keep(record: PlainRecord): PlainRecord {
+    this.received.push(record);
+    if (record.type === ContentType.applicationData) {
+      this.#data.push(record.payload);
+      this.receivedLength += record.payload.length;
+    }
+    return record;
   }
 
   /** Takes over once node:tls has sent all that belongs to the handshake, tickets included. */
@@ -346,6 +355,6 @@ export class RecordPeer implements AsyncDisposable {
       : (['client', 'server'] as const);
     this.#out = new Direction(suite, keys[own], secretsOf[own], sendState.sequence);
     this.#in = new Direction(suite, keys[others], secretsOf[others], receiveSequence);
-    for (const record of this.#early) this.received.push(this.#in.open(record));
+    for (const record of this.#early) this.#keep(this.#in.open(record));
   }
 }
