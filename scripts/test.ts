@@ -142,7 +142,9 @@ async function onKernels(names: string[]): Promise<void> {
     for (const each of ofEachNode.values()) add(each, [NODE_TESTS]);
     for (const each of kernels) add(each, [INTEROP_TESTS]);
   }
-  await compileTests([...new Set(waiting.flatMap(({ paths }) => paths))]);
+  const all = [...new Set(waiting.flatMap(({ paths }) => paths))];
+  const nodes = [...new Set(kernels.map(({ node }) => node))];
+  await inLanes(availableParallelism(), nodes, (node) => compileTests(all, node));
   const jobs = waiting.map((run) => () => onKernel(run));
   if (filter.length === 0) jobs.push(hostTests);
   await inLanes(availableParallelism(), jobs, (job) => job());

@@ -1,5 +1,7 @@
 /** How the scripts run vitest. */
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { nodeDirectory } from '../vm/fetch-node.js';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
 
@@ -17,9 +19,13 @@ export const guestCommand = (paths: readonly string[]): string[] => [
   ...paths,
 ];
 
-/** Fills vitest's cache of compiled modules, which guests find in `node_modules`. */
-export async function compileTests(paths: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [vitest, 'list', ...together, ...paths], {
+/**
+ * Fills vitest's cache of compiled modules, which guests find in `node_modules`. It goes by Node's version.
+ * @param node of the guest, if not this one.
+ */
+export async function compileTests(paths: readonly string[], node?: string): Promise<void> {
+  const program = node === undefined ? process.execPath : join(await nodeDirectory(node), 'node');
+  const child = spawn(program, [vitest, 'list', ...together, ...paths], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await new Promise((resolve) => child.on('close', resolve));
