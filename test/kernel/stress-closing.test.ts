@@ -21,7 +21,7 @@ import { type Progress, times, trials } from '../support/stress.js';
 import { type TcpBuffers, limitTcpBuffers } from '../support/tcp-buffers.js';
 import type { Random } from '../unit/tls/random.js';
 
-const COUNT = times(8);
+const COUNT = times(6);
 const AT_ONCE = 8;
 const MOST = 200_000;
 

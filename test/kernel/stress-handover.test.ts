@@ -24,7 +24,7 @@ import { type Progress, randomFor, times, trials } from '../support/stress.js';
 import { type TcpBuffers, setTcpBuffers } from '../support/tcp-buffers.js';
 import type { Random } from '../unit/tls/random.js';
 
-const COUNT = times(40);
+const COUNT = times(24);
 const AT_ONCE = 20;
 /** Of the servers' random generators: far from those of the trials. */
 const SERVERS = 1_000_000;

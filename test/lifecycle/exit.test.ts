@@ -2,6 +2,7 @@
 import { expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
 import { clean, runScript, startScript, scriptTimeout } from '../support/script.js';
+import { limitTcpBuffers, narrow } from '../support/tcp-buffers.js';
 import { stages } from './stages.js';
 
 vi.setConfig(scriptTimeout);
@@ -20,8 +21,8 @@ const everyEvent = `
   listener.on('secureConnection', (socket) => {
     exitOn('server', socket);
     socket.on('error', () => undefined);
-    // More than the send buffers hold.
-    socket.write(Buffer.alloc(8 << 20));
+    // More than narrow buffers hold.
+    socket.write(Buffer.alloc(1 << 20));
     socket.on('drain', () => socket.end());
     socket.resume();
   });
@@ -63,7 +64,8 @@ const events: [who: string, event: string][] = [
 
 describeKernel('process.exit() ends the process', () => {
   for (const [who, event] of events) {
-    it(`in '${event}' of the ${who}`, async () => {
+    it(`in '${event}' of the ${who}`, async (context) => {
+      limitTcpBuffers(context, narrow);
       const ended = await runScript(everyEvent, { given: { who, event } });
       expect(ended).toMatchObject({ ...clean, code: 7 });
     });
