@@ -21,5 +21,7 @@ await build({
   platform: 'node',
   target: engines.node.replace('>=', 'node'),
   sourcemap: true,
+  // Traces name the file and line of the source; the bundle itself is as readable.
+  sourcesContent: false,
   logLevel: 'warning',
 });

@@ -90,7 +90,7 @@ function compile(project) {
 function compileLibrary() {
   const project = 'tsconfig.build.json';
   const bundle = 'scripts/bundle.mjs';
-  if (!stale('dist', ['lib', project, bundle])) return;
+  if (!stale('dist', ['lib', 'package.json', project, bundle])) return;
   // Chunks are named by their contents, and would pile up.
   rmSync('dist', { recursive: true, force: true });
   compile(project);
