@@ -14,8 +14,8 @@ const glibcFloor: readonly [number, number] = [2, 28];
  */
 const commonToLibcs = new Set(
   `__cxa_finalize __errno_location abort accept4 bind close connect epoll_create1 epoll_ctl epoll_wait
-  explicit_bzero fcntl free getpeername getsockname getsockopt in6addr_loopback ioctl listen malloc
-  memchr memcmp memcpy memmove memset mmap mprotect munmap poll recv recvmsg send sendfile sendmsg
+  explicit_bzero fcntl free fstatfs getpeername getsockname getsockopt in6addr_loopback ioctl listen malloc
+  memchr memcmp memcpy memmove memset mmap mprotect munmap open poll recv recvmsg send sendfile sendmsg
   sendto setsockopt socket strlen strnlen syscall sysconf`.split(/\s+/),
 );
 

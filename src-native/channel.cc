@@ -192,8 +192,7 @@ bool Channel::TellOther(const Received& other, StreamReader& reader) {
   const auto length = static_cast<size_t>(std::max<ssize_t>(other.size, 0));
   napi_value forbids = nullptr;
   if (napi_create_int64(env, result, arguments.data()) != napi_ok ||
-      napi_create_buffer_copy(env, length, StreamReader::payload(), nullptr, &arguments[1]) !=
-          napi_ok ||
+      napi_create_buffer_copy(env, length, reader.payload(), nullptr, &arguments[1]) != napi_ok ||
       napi_create_int64(env, static_cast<int64_t>(reader.TakeDelivered()), &arguments[2]) !=
           napi_ok ||
       !Call(on_other_, arguments.size(), arguments.data(), &forbids)) {
@@ -352,7 +351,7 @@ Napi::Value Channel::FeedStream(const Napi::CallbackInfo& info) {
   if (closed()) return Result(info, -EBADF);
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return Result(info, -ENOTSUP);
-  stream_ = StreamReader::Of(loop, fd_, to_the_end != 0);
+  stream_ = StreamReader::Of(loop, fd_, to_the_end != 0, Environment::Of(env).scratch());
   if (stream_ == nullptr) return Result(info, -ENOENT);
   on_other_ = Napi::Persistent(info[0].As<Napi::Function>());
   return Result(info, 0);

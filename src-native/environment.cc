@@ -31,6 +31,11 @@ EpollSet* Environment::Epoll(Napi::Env env, int* error) {
   return epoll_.get();
 }
 
+StreamReader::Scratch* Environment::scratch() {
+  if (scratch_ == nullptr) scratch_ = std::make_unique<StreamReader::Scratch>();
+  return scratch_.get();
+}
+
 int Environment::Lend(UniqueFd fd) {
   const int number = fd.get();
   // If it is known already somebody else has closed it: the number is all that was left of it.

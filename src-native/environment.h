@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "epoll_set.h"
+#include "stream_reader.h"
 #include "unique_fd.h"
 
 namespace ktls {
@@ -21,6 +22,9 @@ class Environment {
   // Created by its first use. nullptr and a negated errno: not to be had.
   EpollSet* Epoll(Napi::Env env, int* error);
 
+  // Of all stream readers here. Not thread_local, which would ask a libc for more than all have.
+  StreamReader::Scratch* scratch();
+
   // Gives a descriptor to JavaScript, and takes it back: a worker that is terminated closes
   // nothing.
   int Lend(UniqueFd fd);
@@ -32,6 +36,7 @@ class Environment {
   bool torn_down_ = false;
   std::unique_ptr<EpollSet> epoll_;
   std::unordered_map<int, UniqueFd> lent_;
+  std::unique_ptr<StreamReader::Scratch> scratch_;
 };
 
 }  // namespace ktls

@@ -1,7 +1,6 @@
 #include "stream_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,14 +13,6 @@ namespace {
 // What libuv asks for, and how often it reads before others have their turn.
 constexpr size_t kSuggestedSize = size_t{64} * 1024;
 constexpr int kCallsPerTurn = 32;
-// RFC 8446 section 5.1: TLSPlaintext.length.
-constexpr size_t kMostPlaintext = size_t{16} * 1024;
-
-// Where a record goes that is, or may be, none of the consumer's.
-std::array<uint8_t, kMostPlaintext>& Scratch() {
-  thread_local std::array<uint8_t, kMostPlaintext> scratch;
-  return scratch;
-}
 
 bool IsData(const Received& got) {
   return got.size > 0 && (got.type == uapi::kApplicationData || got.type == 0);
@@ -29,7 +20,8 @@ bool IsData(const Received& got) {
 
 }  // namespace
 
-std::unique_ptr<StreamReader> StreamReader::Of(uv_loop_t* loop, int fd, bool to_the_end) {
+std::unique_ptr<StreamReader> StreamReader::Of(uv_loop_t* loop, int fd, bool to_the_end,
+                                               Scratch* scratch) {
   const auto index = static_cast<size_t>(fd);
   if (fd < 0 || index >= loop->nwatchers || loop->watchers[index] == nullptr) return nullptr;
   // Of all watchers only a stream's can be this one, since a stream is reading this fd.
@@ -39,15 +31,16 @@ std::unique_ptr<StreamReader> StreamReader::Of(uv_loop_t* loop, int fd, bool to_
       stream->alloc_cb == nullptr || stream->read_cb == nullptr) {
     return nullptr;
   }
-  return std::unique_ptr<StreamReader>(new StreamReader(stream, fd, to_the_end));
+  return std::unique_ptr<StreamReader>(new StreamReader(stream, fd, to_the_end, scratch));
 }
 
-StreamReader::StreamReader(uv_stream_t* stream, int fd, bool to_the_end)
+StreamReader::StreamReader(uv_stream_t* stream, int fd, bool to_the_end, Scratch* scratch)
     : stream_(stream),
       fd_(fd),
       allocate_(stream->alloc_cb),
       deliver_(stream->read_cb),
-      to_the_end_(to_the_end) {}
+      to_the_end_(to_the_end),
+      scratch_(scratch) {}
 
 bool StreamReader::Start() {
   wanted_ = true;
@@ -66,8 +59,6 @@ void StreamReader::Ready(bool ended) {
   to_the_end_ |= ended;
 }
 
-const uint8_t* StreamReader::payload() { return Scratch().data(); }
-
 uint64_t StreamReader::TakeDelivered() { return std::exchange(delivered_, 0); }
 
 uv_buf_t StreamReader::Allocate() {
@@ -77,7 +68,7 @@ uv_buf_t StreamReader::Allocate() {
 }
 
 StreamReader::Event StreamReader::Read() {
-  std::array<uint8_t, kMostPlaintext>& scratch = Scratch();
+  Scratch& scratch = *scratch_;
   bool again = false;
   for (int calls = 0; wanted_ && readable_; calls++) {
     if (calls == kCallsPerTurn) return Event::kTurnOver;
@@ -85,7 +76,7 @@ StreamReader::Event StreamReader::Read() {
     uv_buf_t buffer = again ? uv_buf_init(nullptr, 0) : Allocate();
     const size_t room = again ? scratch.size() : buffer.len;
     uint8_t* const target = again ? scratch.data() : reinterpret_cast<uint8_t*>(buffer.base);
-    const bool usable = again || (target != nullptr && room >= kMostPlaintext);
+    const bool usable = again || (target != nullptr && room >= scratch.size());
     const Received got = usable ? ReceiveRecord(fd_, target, room) : Received{-ENOBUFS, 0};
     if (IsData(got) && !forbidden_) {
       const auto size = static_cast<size_t>(got.size);

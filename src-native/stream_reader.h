@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,13 +22,20 @@ namespace ktls {
 
 class StreamReader {
  public:
+  // Where a record goes that is, or may be, none of the consumer's. RFC 8446 section 5.1:
+  // TLSPlaintext.length.
+  using Scratch = std::array<uint8_t, size_t{16} * 1024>;
+
   // The stream must be reading at this moment, so that it is known to the loop and its callbacks
   // are set; it is stopped afterwards, and libuv reads nothing in between. nullptr: there is no
   // such stream.
   //
   // `to_the_end`: a read that has met the end of what is there is followed by another. Linux 6.14
   // and later say nothing of a KeyUpdate that a read has met behind data (net/tls/tls_sw.c).
-  static std::unique_ptr<StreamReader> Of(uv_loop_t* loop, int fd, bool to_the_end);
+  //
+  // `scratch` outlives the reader; all readers of a loop share one.
+  static std::unique_ptr<StreamReader> Of(uv_loop_t* loop, int fd, bool to_the_end,
+                                          Scratch* scratch);
 
   // Whether there may be something to read already: Read() is then due.
   bool Start();
@@ -47,14 +55,14 @@ class StreamReader {
   Event Read();
 
   // A control record, forbidden data, the end (0, of no type or of data), or a negated errno. The
-  // payload is valid until the next call of any reader of this thread.
+  // payload is valid until the next call of any reader with the same scratch.
   const Received& other() const { return other_; }
-  static const uint8_t* payload();
+  const uint8_t* payload() const { return scratch_->data(); }
   // Bytes of data that the consumer got since the last call.
   uint64_t TakeDelivered();
 
  private:
-  StreamReader(uv_stream_t* stream, int fd, bool to_the_end);
+  StreamReader(uv_stream_t* stream, int fd, bool to_the_end, Scratch* scratch);
   uv_buf_t Allocate();
 
   uv_stream_t* stream_;  // nullptr: closed
@@ -62,6 +70,7 @@ class StreamReader {
   uv_alloc_cb allocate_;
   uv_read_cb deliver_;
   bool to_the_end_;
+  Scratch* scratch_;
   bool wanted_ = false;
   // Until the kernel has said otherwise: the socket is watched by edges.
   bool readable_ = true;
