@@ -14,7 +14,7 @@ import { expect, it } from 'vitest';
 import type { OffloadedSocket } from '../../lib/index.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { cipherSuites } from '../../lib/tls/cipher-suites.js';
-import { HandshakeType, ProtocolVersion } from '../../lib/tls/constants.js';
+import { HandshakeType, ProtocolVersion, maxPlaintextLength } from '../../lib/tls/constants.js';
 import {
   type AnySocket,
   type Pair,
@@ -29,13 +29,12 @@ import { followUpdates, isKeyUpdate, update } from '../support/key-updates.js';
 import { fdOf } from '../support/native.js';
 import { data, handshake, keyUpdate, message, newSessionTicket } from '../support/record-peer.js';
 import { roles, scripted } from '../support/scripted.js';
-import { setTcpBuffers } from '../support/tcp-buffers.js';
+import { narrow, setTcpBuffers } from '../support/tcp-buffers.js';
 import { TcpEnd } from '../support/tcp-state.js';
 import { Witness } from '../support/witness.js';
 
 const AES128 = 51;
 const suites = cipherSuites.filter(({ version }) => version === ProtocolVersion.TLS13);
-const RECORD = 16 * 1024;
 const total = Number(process.env['KTLS_KEY_UPDATE_MIB'] ?? 2) * 1024 * 1024;
 
 /**
@@ -49,7 +48,7 @@ async function fill(socket: AnySocket): Promise<number> {
   for (let written = 0; ;) {
     const full = await end.isFull();
     let taken = 0;
-    for (const size of [16 * 1024, 1]) {
+    for (const size of [maxPlaintextLength, 1]) {
       taken += writeUntilRefused(fdOf(socket), Buffer.alloc(size));
     }
     if (full && taken === 0) return written;
@@ -161,19 +160,19 @@ describeKernel('KeyUpdate', () => {
         });
 
         const UPDATES = 16;
-        const between = Math.floor(total / RECORD / UPDATES);
+        const between = Math.floor(total / maxPlaintextLength / UPDATES);
         // A turn of the event loop each, in which the others get on too.
         const theirs = async (): Promise<void> => {
-          for (let i = 0; i * RECORD < total; i++) {
-            peer.send(data(body.subarray(i * RECORD, (i + 1) * RECORD)));
+          for (let i = 0; i * maxPlaintextLength < total; i++) {
+            peer.send(data(body.subarray(i * maxPlaintextLength, (i + 1) * maxPlaintextLength)));
             if (i % between === 0) update(peer, i % (2 * between) === 0);
             if (peer.socket.writableNeedDrain) await once(peer.socket, 'drain');
             await new Promise(setImmediate);
           }
         };
         const own = async (): Promise<void> => {
-          for (let i = 0; i * RECORD < total; i++) {
-            const chunk = body.subarray(i * RECORD, (i + 1) * RECORD);
+          for (let i = 0; i * maxPlaintextLength < total; i++) {
+            const chunk = body.subarray(i * maxPlaintextLength, (i + 1) * maxPlaintextLength);
             if (!socket.write(chunk)) await once(socket, 'drain');
             if (i % between === 1) await socket.updateKeys();
             await new Promise(setImmediate);
@@ -221,7 +220,7 @@ describeKernel('KeyUpdate', () => {
     });
 
     it('is answered once while there is no room for the answer', async () => {
-      const restore = setTcpBuffers({ wmem: '4096 65536 65536', rmem: '4096 65536 65536' });
+      const restore = setTcpBuffers(narrow);
       await using scene = await scripted('server', 'TLSv1.3');
       restore?.();
       const { peer, socket } = scene;
@@ -255,10 +254,10 @@ describeKernel('KeyUpdate', () => {
       });
       const received = readAll(pair.client);
       const body = randomBytes(1024 * 1024);
-      for (let at = 0; at < body.length; at += 16 * 1024) {
+      for (let at = 0; at < body.length; at += maxPlaintextLength) {
         // One by one: a rekey comes between writes.
         await new Promise((resolve) =>
-          pair.server.write(body.subarray(at, at + 16 * 1024), resolve),
+          pair.server.write(body.subarray(at, at + maxPlaintextLength), resolve),
         );
       }
       pair.server.end();
