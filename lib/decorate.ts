@@ -21,8 +21,28 @@ export interface UserSpaceSocket extends TLSSocket {
   updateKeys(options?: { requestPeer?: boolean }): Promise<void>;
 }
 
-/** Of all of them; as a class's own. */
+const refusal = Symbol('ktls.refusal');
+
+interface Refused extends TLSSocket {
+  readonly [refusal]: KtlsError;
+}
+
+/**
+ * Of all of them; as a class's own. A getter for each socket would make each an object of a shape of its
+ * own, which V8 keeps as a dictionary.
+ */
 const members: PropertyDescriptorMap = {
+  offload: {
+    configurable: true,
+    get(this: Refused): OffloadState {
+      return Object.freeze({
+        ...refusedState(this[refusal], null),
+        version: this.getProtocol(),
+        // `undefined` before the handshake is done, whatever its type says.
+        cipher: (this.getCipher() as CipherNameAndProtocol | undefined | null)?.name ?? null,
+      });
+    },
+  },
   closeNotifyReceived: { configurable: true, value: null },
   sendFile: {
     configurable: true,
@@ -39,17 +59,6 @@ const members: PropertyDescriptorMap = {
 };
 
 export function decorate(socket: TLSSocket, reason: KtlsError): UserSpaceSocket {
-  return Object.defineProperties(socket, {
-    ...members,
-    offload: {
-      configurable: true,
-      get: () =>
-        Object.freeze({
-          ...refusedState(reason, null),
-          version: socket.getProtocol(),
-          // `undefined` before the handshake is done, whatever its type says.
-          cipher: (socket.getCipher() as CipherNameAndProtocol | undefined | null)?.name ?? null,
-        }),
-    },
-  }) as UserSpaceSocket;
+  Object.defineProperty(socket, refusal, { value: reason });
+  return Object.defineProperties(socket, members) as UserSpaceSocket;
 }

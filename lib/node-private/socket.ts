@@ -95,8 +95,9 @@ export function presentHost(stream: Duplex, of: Socket): void {
  */
 export function expectsHttp2Session(socket: Socket & Partial<TLSSocket>): boolean {
   const { server, alpnProtocol } = socket as { server?: TlsServer } & typeof socket;
-  if (server?.constructor.name === 'Http2SecureServer') {
-    return alpnProtocol !== false && alpnProtocol !== 'http/1.1';
+  if (server !== undefined) {
+    const http2 = server.constructor.name === 'Http2SecureServer';
+    return http2 && alpnProtocol !== false && alpnProtocol !== 'http/1.1';
   }
   return Object.getOwnPropertySymbols(socket).some(
     ({ description }) => description === 'kBoundSession',
