@@ -36,8 +36,8 @@ function memory(set: Set, name: string, bytes: number, counts: [number, number],
   });
 }
 
-/** @param count downloads to measure, and of each load to warm up with, in a smaller file if it is large */
-function file(set: Set, name: string, bytes: number, count: number) {
+/** @param counts downloads of each load to warm up with, in a smaller file if it is large, then to measure */
+function file(set: Set, name: string, bytes: number, [warming, count]: [number, number]) {
   const small = Math.min(bytes, 32 * MiB);
   return trial({
     name: `file-${name.replace(' ', '').toLowerCase()}`,
@@ -51,7 +51,7 @@ function file(set: Set, name: string, bytes: number, count: number) {
         file(small);
         if (target.closes) return;
         const path = `/file/${small}`;
-        await loads.warmUp(() => loads.requests(target, path, Math.min(count, 1000), 1));
+        await loads.warmUp(() => loads.requests(target, path, warming, 1));
       },
       load: (target, { file }) => {
         file(bytes);
@@ -106,11 +106,11 @@ export const trials: readonly Trial[] = [
   memory('quick', '64 KiB', 64 * KiB, [3000, 3000], 4),
   memory('standard', '1 MiB', MiB, [150, 200], 2),
   memory('full', '64 MiB', 64 * MiB, [1, 3], 1),
-  file('full', '16 KiB', 16 * KiB, 3000),
-  file('standard', '100 KiB', 100 * KiB, 1000),
-  file('full', '1 MiB', MiB, 200),
-  file('quick', '32 MiB', 32 * MiB, 4),
-  file('full', '1 GiB', 1024 * MiB, 1),
+  file('full', '16 KiB', 16 * KiB, [2500, 3000]),
+  file('standard', '100 KiB', 100 * KiB, [2500, 2000]),
+  file('full', '1 MiB', MiB, [200, 200]),
+  file('quick', '32 MiB', 32 * MiB, [4, 4]),
+  file('full', '1 GiB', 1024 * MiB, [1, 1]),
   trial({
     name: 'upload-64mib',
     title: '64 MiB uploaded',
