@@ -94,8 +94,8 @@ export function presentHost(stream: Duplex, of: Socket): void {
  * protocol is called: it is going to consume its handle.
  */
 export function expectsHttp2Session(socket: Socket & Partial<TLSSocket>): boolean {
-  const { server, alpnProtocol } = socket as { server?: TlsServer } & typeof socket;
-  if (server !== undefined) {
+  const { server, alpnProtocol } = socket as { server?: TlsServer | null } & typeof socket;
+  if (server) {
     const http2 = server.constructor.name === 'Http2SecureServer';
     return http2 && alpnProtocol !== false && alpnProtocol !== 'http/1.1';
   }
