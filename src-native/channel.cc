@@ -52,6 +52,7 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::SetMaxPayload>("setMaxPayload"),
                          InstanceMethod<&Channel::SendSequence>("sendSequence"),
                          InstanceMethod<&Channel::SetZeroCopy>("setZeroCopy"),
+                         InstanceMethod<&Channel::ExpectNoPadding>("expectNoPadding"),
                          InstanceMethod<&Channel::BytesInTcp>("bytesInTcp"),
                          InstanceMethod<&Channel::TcpState>("tcpState"),
                          InstanceMethod<&Channel::TakeError>("takeError"),
@@ -316,6 +317,10 @@ Napi::Value Channel::SetZeroCopy(const Napi::CallbackInfo& info) {
   int64_t on = 0;
   if (!GetInteger(info[0], "Expected 0 or 1", 0, 1, &on)) return {};
   return Result(info, closed() ? -EBADF : ktls::SetZeroCopy(fd_, on != 0));
+}
+
+Napi::Value Channel::ExpectNoPadding(const Napi::CallbackInfo& info) {
+  return Result(info, closed() ? -EBADF : ktls::ExpectNoPadding(fd_));
 }
 
 Napi::Value Channel::BytesInTcp(const Napi::CallbackInfo& info) {

@@ -39,6 +39,7 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value SetMaxPayload(const Napi::CallbackInfo& info);
   Napi::Value SendSequence(const Napi::CallbackInfo& info);
   Napi::Value SetZeroCopy(const Napi::CallbackInfo& info);
+  Napi::Value ExpectNoPadding(const Napi::CallbackInfo& info);
   Napi::Value BytesInTcp(const Napi::CallbackInfo& info);
   Napi::Value TcpState(const Napi::CallbackInfo& info);
   Napi::Value TakeError(const Napi::CallbackInfo& info);

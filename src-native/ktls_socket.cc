@@ -106,6 +106,13 @@ int SetZeroCopy(int fd, bool on) {
       [&] { return setsockopt(fd, uapi::kSolTls, uapi::kTlsTxZeroCopyRo, &value, sizeof(value)); });
 }
 
+int ExpectNoPadding(int fd) {
+  const uint32_t value = 1;
+  return Retry([&] {
+    return setsockopt(fd, uapi::kSolTls, uapi::kTlsRxExpectNoPad, &value, sizeof(value));
+  });
+}
+
 int64_t BytesInTcp(int fd) {
   // An acknowledgement between the two questions moves bytes from the second answer to the first
   // and would have them counted twice or not at all. Under a steady stream of acknowledgements the

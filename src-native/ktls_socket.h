@@ -34,6 +34,10 @@ int SetMaxPayload(int fd, uint16_t length);
 // encrypts whatever stands there by then. Only a device's record layer heeds it.
 int SetZeroCopy(int fd, bool on);
 
+// TLS_RX_EXPECT_NO_PAD: a record is decrypted straight into the reader's buffer, and again if it
+// turns out to be padded. Of TLS 1.3, once TLS_RX is set.
+int ExpectNoPadding(int fd);
+
 // Everything that TCP has been handed, acknowledged or still queued.
 //
 // Why anyone wants to know: kTLS keeps accepted records in a list of its own when the send buffer

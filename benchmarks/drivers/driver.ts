@@ -49,6 +49,12 @@ export const drivers: Readonly<Record<DriverName, DriverFacts>> = {
     kind: 'ktls',
     offload: ['tx', 'rx'],
   },
+  'ktls-no-padding': {
+    title: 'ktls, no padding expected',
+    secure: true,
+    kind: 'ktls',
+    offload: ['tx', 'rx'],
+  },
   'ktls-fallback': { title: 'ktls, no kernel TLS', secure: true, kind: 'ktls', offload: [] },
   nginx: { title: 'nginx', secure: true, kind: 'peer', offload: [] },
   'nginx-ktls': { title: 'nginx, kernel TLS', secure: true, kind: 'peer', offload: ['tx'] },
@@ -62,6 +68,12 @@ export const drivers: Readonly<Record<DriverName, DriverFacts>> = {
   },
   'tls.connect': { title: 'tls.connect', secure: true, kind: 'baseline', offload: [] },
   'ktls.connect': { title: 'ktls.connect', secure: true, kind: 'ktls', offload: ['tx', 'rx'] },
+  'ktls.connect-no-padding': {
+    title: 'ktls.connect, no padding expected',
+    secure: true,
+    kind: 'ktls',
+    offload: ['tx', 'rx'],
+  },
   undici: { title: 'undici', secure: true, kind: 'baseline', offload: [] },
   'undici-ktls': {
     title: 'undici, ktls.connect',
@@ -76,6 +88,7 @@ export type DriverName =
   | 'https'
   | 'ktls'
   | 'ktls-sendfile'
+  | 'ktls-no-padding'
   | 'ktls-fallback'
   | 'nginx'
   | 'nginx-ktls'
@@ -83,6 +96,7 @@ export type DriverName =
   | 'openssl-ktls'
   | 'tls.connect'
   | 'ktls.connect'
+  | 'ktls.connect-no-padding'
   | 'undici'
   | 'undici-ktls';
 

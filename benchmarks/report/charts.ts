@@ -12,6 +12,8 @@ const colours: Readonly<Record<DriverName, string>> = {
   ktls: '#D55E00',
   'ktls.connect': '#D55E00',
   'ktls-sendfile': '#E69F00',
+  'ktls-no-padding': '#E69F00',
+  'ktls.connect-no-padding': '#E69F00',
   'ktls-fallback': '#CC79A7',
   nginx: '#56B4E9',
   'nginx-ktls': '#009E73',

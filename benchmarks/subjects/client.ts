@@ -4,7 +4,7 @@ import ktls from 'ktls';
 
 /** What the measured process gets in its first argument. */
 export interface ClientSettings {
-  readonly driver: 'tls.connect' | 'ktls.connect';
+  readonly driver: 'tls.connect' | 'ktls.connect' | 'ktls.connect-no-padding';
   readonly port: number;
   readonly path: string;
   readonly length: number;
@@ -12,8 +12,11 @@ export interface ClientSettings {
 
 const { driver, port, path, length } = JSON.parse(process.argv[2]!) as ClientSettings;
 const options = { port, host: '127.0.0.1', rejectUnauthorized: false };
+const expectNoPadding = driver === 'ktls.connect-no-padding';
 const socket =
-  driver === 'tls.connect' ? tls.connect(options) : ktls.connect({ ...options, mode: 'require' });
+  driver === 'tls.connect'
+    ? tls.connect(options)
+    : ktls.connect({ ...options, mode: 'require', expectNoPadding });
 
 /** One HTTP response: its head, then `length` bytes. */
 let expected = Infinity;

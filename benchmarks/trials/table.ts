@@ -116,7 +116,7 @@ export const trials: readonly Trial[] = [
     title: '64 MiB uploaded',
     unit: 'MiB',
     set: 'quick',
-    drivers: node,
+    drivers: [...node, 'ktls-no-padding'],
     sample: underLoad({
       warmUp: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
       load: (target, { file }) => loads.upload(target, file(64 * MiB), 3),
@@ -166,7 +166,11 @@ export const trials: readonly Trial[] = [
       load: (target) => loads.downloadsFor(target, `/file/${32 * MiB}`, 50, 4),
     }),
   }),
-  client('quick', 'client-64mib', 'Client: 64 MiB downloaded', ['tls.connect', 'ktls.connect']),
+  client('quick', 'client-64mib', 'Client: 64 MiB downloaded', [
+    'tls.connect',
+    'ktls.connect',
+    'ktls.connect-no-padding',
+  ]),
   client('standard', 'undici-64mib', 'undici: 64 MiB downloaded', ['undici', 'undici-ktls']),
   {
     ...keepAlive,

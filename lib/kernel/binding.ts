@@ -93,6 +93,8 @@ export interface Channel {
 
   /** `TLS_TX_ZEROCOPY_RO`, off or on. `-ENOPROTOOPT` where the kernel has it not (before 5.19). */
   setZeroCopy(on: 0 | 1): number;
+  /** `TLS_RX_EXPECT_NO_PAD` on. `-ENOPROTOOPT` where the kernel has it not (before 6.0). */
+  expectNoPadding(): number;
 
   /**
    * Bytes handed to TCP since the connection began, acknowledged or not (`TCP_INFO`, `SIOCOUTQ`). Compare

@@ -184,7 +184,9 @@ export class HandOver {
       this.#owner.refused(tls, installed);
       return;
     }
-    const { rekeyAfter } = this.#owner.settings;
+    const { rekeyAfter, expectNoPadding } = this.#owner.settings;
+    // A permission: a kernel that makes no use of it, or has it not, is right all the same.
+    if (expectNoPadding) channel.expectNoPadding();
     const left = outlives(handshake, tls, snapshot(tls), channel, installed, rekeyAfter);
     handshake.retire();
     this.#owner.offloaded(left);
