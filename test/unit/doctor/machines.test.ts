@@ -159,40 +159,6 @@ describe('sandboxes', () => {
   });
 });
 
-describe('known holes', () => {
-  const holes = (release: string, version = `Linux version ${release}`) =>
-    findings(
-      changed(machine('debian-6.12'), {
-        process: { release },
-        files: { '/proc/version': version },
-      }),
-    ).get('bugs.cve')!;
-
-  it('names those that are open in an old kernel of a line it follows', () => {
-    const { verdict, why } = holes('6.12.43');
-    expect(verdict).toBe('warn');
-    expect(why).toContain('CVE-2025-39946');
-    expect(why).not.toContain('CVE-2025-38616');
-  });
-
-  it("reads Debian's version from where Debian has it", () => {
-    const text = 'Linux version 6.1.0-56-cloud-amd64 #1 SMP Debian 6.1.150-1 (2025-09-01)';
-    expect(holes('6.1.0-56-cloud-amd64', text).why).toMatch(/^6\.1\.150 is older .*CVE-2025-39682/);
-  });
-
-  it('does not judge by number what the number does not tell', () => {
-    expect(holes('6.8.0-31-generic', 'Linux version 6.8.0-31-generic (Ubuntu)').verdict).toBe(
-      'info',
-    );
-    expect(holes('5.14.0-503.el9.x86_64').verdict).toBe('info');
-    expect(holes('6.18.44').verdict).toBe('info');
-  });
-
-  it('passes a kernel newer than every fix', () => {
-    expect(holes('7.3.4').verdict).toBe('pass');
-  });
-});
-
 describe('a network card', () => {
   const withCard = (facts: ReturnType<typeof cardFacts>, files: Record<string, string> = {}) =>
     findings(
