@@ -1,7 +1,7 @@
 /** The proof: a real connection, real bytes, and what the kernel and the card say they did with them. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type TLSSocket } from 'node:tls';
 import { type ClientSocket, type ConnectOptions, connect } from '../connect.js';
@@ -71,7 +71,9 @@ export async function tryAddress(address: string, version: TlsVersion): Promise<
 
 /** To somebody else's server: the handshake, and not a byte more. */
 export function tryPeer(host: string, port: number, version: TlsVersion): Promise<Evidence> {
-  const options = { host, port, servername: host, minVersion: version, maxVersion: version };
+  // RFC 6066 section 3: an address is no server name.
+  const servername = isIP(host) === 0 ? host : '';
+  const options = { host, port, servername, minVersion: version, maxVersion: version };
   // Nothing is sent, and nothing that comes is believed.
   return tryConnection({ ...options, rejectUnauthorized: false }, version, false);
 }
