@@ -51,6 +51,9 @@ function link(system: System, name: string): Finding {
       `ip link set ${name} up`,
     );
   }
+  if (state === 'unknown') {
+    return info('interface.link', `${name}: link`, 'Its driver does not tell whether it is up.');
+  }
   return pass(
     'interface.link',
     `${name}: link`,

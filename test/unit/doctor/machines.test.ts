@@ -228,6 +228,11 @@ describe('a network card', () => {
     });
   });
 
+  it('does not call up what its driver does not call up', () => {
+    const found = withCard(cardFacts(), { '/sys/class/net/eth7/operstate': 'unknown\n' });
+    expect(found.get('interface.link')).toMatchObject({ verdict: 'info', fix: null });
+  });
+
   it('fails for an interface that is not there', () => {
     expect(findings(machine('debian-7.3'), 'nope0').get('interface.exists')).toMatchObject({
       verdict: 'fail',
