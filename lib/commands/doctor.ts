@@ -37,13 +37,14 @@ export async function run(args: string[]): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   });
+  const target = values.connect === undefined ? null : parseTarget(values.connect);
   const { system, recording } = recorded(thisSystem);
   const sections = examine(system, values.iface);
   if (values.record !== undefined) {
     writeFileSync(values.record, `${JSON.stringify(recording(), null, 1)}\n`);
   }
   if (!values['no-live'] && thisSystem.probe().available) {
-    sections.push(await live(values.connect, values.iface[0]));
+    sections.push(await live(target, values.iface[0]));
   }
   const report = makeReport(sections);
   const { isTTY, columns } = process.stdout;
@@ -55,15 +56,25 @@ export async function run(args: string[]): Promise<number> {
   return report.verdict === 'fail' ? 1 : 0;
 }
 
-async function live(target: string | undefined, iface: string | undefined): Promise<Section> {
+interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+function parseTarget(text: string): Target {
+  const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(text) ?? [];
+  if (host === undefined) throw new UsageError(`--connect ${text}: not HOST:PORT`);
+  return { host, port: Number(port) };
+}
+
+async function live(target: Target | null, iface: string | undefined): Promise<Section> {
   const evidence = [];
-  if (target === undefined) {
-    const address = addressOf(iface) ?? '127.0.0.1';
-    for (const version of versions) evidence.push(await tryAddress(address, version));
-  } else {
-    const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(target) ?? [];
-    if (host === undefined) throw new UsageError(`--connect ${target}: not HOST:PORT`);
-    for (const version of versions) evidence.push(await tryPeer(host, Number(port), version));
+  for (const version of versions) {
+    evidence.push(
+      await (target === null
+        ? tryAddress(addressOf(iface) ?? '127.0.0.1', version)
+        : tryPeer(target.host, target.port, version)),
+    );
   }
   return { name: 'A real connection', findings: evidence.flatMap(judge) };
 }

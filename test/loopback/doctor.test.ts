@@ -1,0 +1,36 @@
+/** `ktls doctor` on this host, whatever its kernel. */
+import { expect, it } from 'vitest';
+import * as ktls from '../../lib/index.js';
+import { doctor, runCommand } from '../support/doctor.js';
+
+it('says of this host what the probe says, with the status that fits', async () => {
+  const { available, reason } = ktls.probe();
+  const { verdict, findings } = await doctor();
+  const kernel = findings.get('kernel.tls')!;
+  expect(kernel.verdict).toBe(available ? 'pass' : 'fail');
+  expect(findings.has('live.tls13')).toBe(available);
+  if (available) return;
+  expect(verdict).toBe('fail');
+  expect(kernel.why).toContain(reason!.code);
+});
+
+it('says it in words', async () => {
+  const { available, reason } = ktls.probe();
+  const { code, stdout } = await runCommand(['doctor', '--no-live']);
+  if (!available) {
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^Kernel\n {2}FAIL {2}Kernel TLS: /);
+    expect(stdout.replace(/\s+/g, ' ')).toContain(reason!.code);
+  }
+  expect(stdout).toMatch(/^\d+ pass, \d+ info, \d+ warn, \d+ fail$/m);
+});
+
+it.each([
+  [['--iface'], /--iface/],
+  [['--connect', 'nowhere'], /nowhere: not HOST:PORT/],
+  [['--unknown'], /--unknown/],
+])('refuses %s', async (args, message) => {
+  const { code, stderr } = await runCommand(['doctor', ...args]);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
+});
