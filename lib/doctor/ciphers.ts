@@ -1,6 +1,6 @@
 /** What Node negotiates by default against what the kernel, and a device, can take over. */
+import { deviceTakes } from '../kernel/device-path.js';
 import { type CipherSuite, cipherSuites } from '../tls/cipher-suites.js';
-import { ProtocolVersion } from '../tls/constants.js';
 import { type Finding, info, pass, warn } from './finding.js';
 import { type System } from './system.js';
 
@@ -52,8 +52,3 @@ export function checkCiphers(system: System): Finding[] {
 }
 
 const list = (rows: readonly { name: string }[]): string => rows.map(({ name }) => name).join(', ');
-
-/** `tls_set_device_offload()` in net/tls/tls_device.c: AES-256 since Linux 6.1; no TLS 1.3 as of 7.3. */
-function deviceTakes({ version, algorithm }: CipherSuite): boolean {
-  return version === ProtocolVersion.TLS12 && /^aes-(128|256)-gcm$/.test(algorithm);
-}

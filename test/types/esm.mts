@@ -3,6 +3,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import ktls, {
+  deviceOptions,
   type ClientSocket,
   type ConnectOptions,
   KtlsError,
@@ -51,6 +52,7 @@ createServer({}, (socket) => {
   void socket.updateKeys({ requestPeer: true });
   socket.once('end', () => socket.destroy(socket.closeNotifyReceived === true ? undefined : cut));
 });
+createServer({ key: '', cert: '', ...deviceOptions });
 createServer();
 export const server: https.Server = offload(https.createServer(), { mode: 'prefer' });
 
