@@ -2,53 +2,74 @@
  * The simulated network card (vm/ktlsim), in the VM: two interfaces wired to each other, each with an
  * address, the second one in a network namespace of its own, so that connections really pass the wire.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
-import { describe } from 'vitest';
+import type { AddressInfo } from 'node:net';
+import type * as tls from 'node:tls';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import * as ktls from '../../lib/index.js';
 import { interfaceStatistics } from '../../lib/kernel/ethtool.js';
-import { packageRoot } from './script.js';
+import { ecdsaCertificate } from './certificates.js';
+import { digest, readExactly } from './connection.js';
+import { FarProgram, farNamespace } from './far-program.js';
 
 const module = process.env['KTLS_SIM'] ?? '';
 
 /** The interface here and the one in the namespace. */
 export const card = { name: 'ktlsim0', address: '10.77.0.1' } as const;
-export const peer = { name: 'ktlsim1', address: '10.77.0.2', namespace: 'far' } as const;
+export const peer = { name: 'ktlsim1', address: '10.77.0.2' } as const;
 
-/** `describe` for suites that need the card. `KTLS_SIM` is its module; `npm run test:nic` sets it. */
-export function describeNic(name: string, body: () => void): void {
+/**
+ * `describe` for suites that need the card, with a server at its far end. `KTLS_SIM` is its module; `npm run
+ * test:nic` sets it.
+ */
+export function describeNic(name: string, body: (far: FarServer) => void): void {
   if (module === '' && process.env['KTLS_EXPECTED'] === '1') throw new Error('KTLS_SIM is not set');
   if (module !== '' && !existsSync(module)) throw new Error(`KTLS_SIM: there is no ${module}`);
-  describe.skipIf(module === '')(name, body);
+  describe.skipIf(module === '')(name, () => {
+    const far = new FarServer();
+    beforeAll(async () => {
+      // Its own connections over loopback are counted too.
+      ktls.probe();
+      plugIn();
+      await far.start();
+    });
+    afterAll(async () => {
+      await far.stop();
+      unplug();
+    });
+    body(far);
+  });
 }
 
 const ip = (...args: string[]): void => void execFileSync('ip', args);
-const far = (...args: string[]): void => ip('netns', 'exec', peer.namespace, ...args);
+const inNamespace = (...args: string[]): void => ip('netns', 'exec', farNamespace, ...args);
 
 /** Loads the module and lays the wire. */
-export function plugIn(): void {
+function plugIn(): void {
   execFileSync('insmod', [module]);
-  ip('netns', 'add', peer.namespace);
-  ip('link', 'set', peer.name, 'netns', peer.namespace);
+  ip('netns', 'add', farNamespace);
+  ip('link', 'set', peer.name, 'netns', farNamespace);
   ip('addr', 'add', `${card.address}/24`, 'dev', card.name);
-  far('ip', 'addr', 'add', `${peer.address}/24`, 'dev', peer.name);
-  linkUp();
+  inNamespace('ip', 'addr', 'add', `${peer.address}/24`, 'dev', peer.name);
+  inNamespace('ip', 'link', 'set', 'lo', 'up');
+  inNamespace('ip', 'link', 'set', peer.name, 'up');
+  setLink('up');
 }
 
-export function linkUp(): void {
-  ip('link', 'set', card.name, 'up');
-  far('ip', 'link', 'set', 'lo', 'up');
-  far('ip', 'link', 'set', peer.name, 'up');
-}
-
-export function linkDown(): void {
-  ip('link', 'set', card.name, 'down');
-}
-
-export function unplug(): void {
-  ip('netns', 'del', peer.namespace);
+function unplug(): void {
+  ip('netns', 'del', farNamespace);
   execFileSync('rmmod', ['ktlsim']);
 }
+
+/** The kernel takes the connections off a card that goes down; they go on in software. */
+export const setLink = (state: 'up' | 'down'): void => ip('link', 'set', card.name, state);
+
+/** As if the cable were pulled, or put in again: the card keeps its connections. */
+export const setCarrier = (state: 'on' | 'off'): void =>
+  ip('link', 'set', card.name, 'carrier', state);
 
 export type Fault = 'refuse' | 'drop' | 'reorder';
 
@@ -69,42 +90,110 @@ export async function withFault<T>(
   }
 }
 
-/** The card's counters here. */
-export const cardCounters = (): Readonly<Record<string, number>> => interfaceStatistics(card.name);
+/** The kernel's counters, and the card's here. */
+export const counters = (): Readonly<Record<string, number>> => ({
+  ...ktls.stats(),
+  ...interfaceStatistics(card.name),
+});
 
-/** A program in the far namespace, which uses the built package as the tests' scripts do. */
-export class FarScript implements AsyncDisposable {
-  readonly #process: ChildProcess;
-  /** When it has ended and said all. */
-  readonly #closed: Promise<unknown>;
-  #over = false;
-  #output = '';
+/** By how much the counters have moved when `body` is over. */
+export async function change(body: () => Promise<unknown>): Promise<Record<string, number>> {
+  const before = counters();
+  await body();
+  return Object.fromEntries(
+    Object.entries(counters()).map(([name, value]) => [name, value - (before[name] ?? 0)]),
+  );
+}
 
-  constructor(body: string) {
-    const args = ['netns', 'exec', peer.namespace, process.execPath, '--input-type=module', '-e'];
-    this.#process = spawn('ip', [...args, body], {
-      cwd: packageRoot,
-      stdio: ['pipe', 'pipe', 'inherit'],
+/** At the far end of the wire: node:tls, which sends back what it is sent. */
+export class FarServer {
+  #program: FarProgram | undefined;
+  #port = 0;
+
+  async start(): Promise<void> {
+    this.#program = FarProgram.node(`
+      const tls = await import('node:tls');
+      const server = tls.createServer(${JSON.stringify(ecdsaCertificate())}, (socket) => {
+        socket.on('error', () => undefined);
+        socket.pipe(socket);
+      });
+      server.on('tlsClientError', (error) => console.log('refused', error.message));
+      server.listen(0, '${peer.address}', 2000, () => console.log('port', server.address().port));
+    `);
+    this.#port = Number(await this.#program.said('port'));
+  }
+
+  async stop(): Promise<void> {
+    await this.#program?.[Symbol.asyncDispose]();
+  }
+
+  get address(): string {
+    return `${peer.address}:${this.#port}`;
+  }
+
+  /** A secured connection. */
+  async connect(version: 'TLSv1.2' | 'TLSv1.3' = 'TLSv1.2'): Promise<ktls.ClientSocket> {
+    const socket = ktls.connect({
+      host: peer.address,
+      port: this.#port,
+      rejectUnauthorized: false,
+      minVersion: version,
+      maxVersion: version,
+      ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256',
     });
-    this.#process.stdout!.on('data', (data: Buffer) => (this.#output += data.toString()));
-    this.#closed = once(this.#process, 'close').then(() => (this.#over = true));
+    await once(socket, 'secureConnect');
+    return socket;
   }
 
-  /** The rest of the line that begins with `word`. */
-  async said(word: string): Promise<string> {
-    for (;;) {
-      const line = this.#output
-        .split('\n')
-        .slice(0, -1)
-        .find((each) => each.startsWith(word));
-      if (line !== undefined) return line.slice(word.length).trim();
-      if (this.#over) throw new Error(`the far end is gone: ${this.#output}`);
-      await Promise.race([once(this.#process.stdout!, 'data'), this.#closed]);
-    }
+  /** Sends so many bytes over a new connection, and compares what comes back. */
+  async exchange(version: 'TLSv1.2' | 'TLSv1.3', size: number): Promise<ktls.OffloadState> {
+    const socket = await this.connect(version);
+    const state = socket.offload;
+    await echo(socket, size);
+    socket.destroy();
+    return state;
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#closed;
-  }
+/**
+ * A connection to a server here, whose client is node:tls at the far end, with its defaults. It sends a
+ * thousand bytes, and says whether they came back.
+ */
+export async function acceptFarClient(
+  options: tls.TlsOptions,
+): Promise<{ socket: ktls.ServerSocket; program: FarProgram } & AsyncDisposable> {
+  const server = ktls.createServer({ ...ecdsaCertificate(), ...options });
+  server.listen(0, card.address);
+  await once(server, 'listening');
+  const accepted = once(server, 'secureConnection') as Promise<[ktls.ServerSocket]>;
+  const { port } = server.address() as AddressInfo;
+  const program = FarProgram.node(`
+    const tls = await import('node:tls');
+    const sent = (await import('node:crypto')).randomBytes(1000);
+    const target = { host: '${card.address}', port: ${port}, rejectUnauthorized: false };
+    const socket = tls.connect(target, () => socket.write(sent));
+    const chunks = [];
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      const received = Buffer.concat(chunks);
+      if (received.length >= sent.length) console.log('equal', received.equals(sent));
+    });
+  `);
+  const [socket] = await accepted;
+  return {
+    socket,
+    program,
+    async [Symbol.asyncDispose]() {
+      socket.destroy();
+      server.close();
+      await program[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Sends so many bytes, and compares what comes back. */
+export async function echo(socket: ktls.ClientSocket, size: number): Promise<void> {
+  const sent = randomBytes(size);
+  socket.write(sent);
+  expect(digest(await readExactly(socket, size))).toBe(digest(sent));
 }

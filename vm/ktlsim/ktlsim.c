@@ -14,7 +14,10 @@
  * (TLS_OFFLOAD_SYNC_TYPE_CORE_NEXT_HINT). Real devices can also decrypt parts of records.
  *
  * Faults are module parameters, changeable at any time: refuse (1 sending, 2 receiving), drop and
- * reorder (per cent of packets). Link loss: "ip link set ktlsim0 down", or the carrier file in sysfs.
+ * reorder (per cent of packets). Half of what is dropped never comes to where it would be encrypted, as
+ * in a queue that is full: the device sees a gap, and must ask where it is. Link loss: "ip link set
+ * ktlsim0 down", which ends offloading for the connections there are, or the carrier file in sysfs,
+ * which does not.
  */
 #include <crypto/aead.h>
 #include <linux/etherdevice.h>
@@ -52,6 +55,7 @@ static const char ktlsim_names[][ETH_GSTRING_LEN] = {
 	"tx_tls_resync",
 	"tx_tls_fallback",
 	"tx_tls_drop",
+	"tx_tls_refused",
 	"rx_tls_ctx",
 	"rx_tls_del",
 	"rx_tls_decrypted_packets",
@@ -59,11 +63,14 @@ static const char ktlsim_names[][ETH_GSTRING_LEN] = {
 	"rx_tls_skipped",
 	"rx_tls_auth_failed",
 	"rx_tls_resync",
+	"rx_tls_refused",
 };
 
 enum ktlsim_counter {
 	TX_CTX, TX_DEL, TX_PACKETS, TX_BYTES, TX_OOO, TX_RESYNC, TX_FALLBACK, TX_DROP,
+	TX_REFUSED,
 	RX_CTX, RX_DEL, RX_PACKETS, RX_BYTES, RX_SKIPPED, RX_AUTH, RX_RESYNC,
+	RX_REFUSED,
 	KTLSIM_COUNTERS
 };
 static_assert(ARRAY_SIZE(ktlsim_names) == KTLSIM_COUNTERS);
@@ -80,11 +87,13 @@ struct ktlsim {
 struct ktlsim_rx {
 	struct list_head list;
 	struct rcu_head rcu;
-	spinlock_t lock; /* next_seq, record */
+	spinlock_t lock; /* next_seq, record, skipped_* */
 	__be32 saddr, daddr;
 	__be16 sport, dport;
 	u32 next_seq;
 	u64 record;
+	/* The last packet that was not decrypted. */
+	u32 skipped_seq, skipped_end;
 	u8 salt[TLS_CIPHER_AES_GCM_128_SALT_SIZE];
 	struct crypto_aead *aead;
 };
@@ -258,6 +267,8 @@ static struct sk_buff *ktlsim_decrypt(struct ktlsim *sim, struct sk_buff *skb)
 
 skip:
 	/* The place is lost until the stack tells the next one. */
+	rx->skipped_seq = ntohl(tcp->seq);
+	rx->skipped_end = rx->skipped_seq + length;
 	ktlsim_count(sim, RX_SKIPPED, 1);
 	spin_unlock_bh(&rx->lock);
 	kfree(request);
@@ -298,8 +309,11 @@ static bool ktlsim_chance(unsigned int per_cent)
 static netdev_tx_t ktlsim_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct ktlsim *sim = netdev_priv(dev);
+	bool lost = ktlsim_chance(drop);
 	struct sk_buff *held;
 
+	if (lost && ktlsim_chance(50))
+		goto lose;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 	if (tls_is_skb_tx_device_offloaded(skb))
 #else
@@ -308,11 +322,8 @@ static netdev_tx_t ktlsim_xmit(struct sk_buff *skb, struct net_device *dev)
 		skb = ktlsim_encrypt(sim, skb);
 	if (!skb)
 		return NETDEV_TX_OK;
-	if (ktlsim_chance(drop)) {
-		dev->stats.tx_dropped++;
-		kfree_skb(skb);
-		return NETDEV_TX_OK;
-	}
+	if (lost)
+		goto lose;
 	/* dev_forward_skb() wants it to belong to nobody. */
 	skb_orphan(skb);
 	rcu_read_lock();
@@ -329,6 +340,11 @@ static netdev_tx_t ktlsim_xmit(struct sk_buff *skb, struct net_device *dev)
 	if (held)
 		ktlsim_deliver(dev, held);
 	rcu_read_unlock();
+	return NETDEV_TX_OK;
+
+lose:
+	dev->stats.tx_dropped++;
+	kfree_skb(skb);
 	return NETDEV_TX_OK;
 }
 
@@ -390,15 +406,18 @@ static int ktlsim_tls_add(struct net_device *dev, struct sock *sk,
 	int error = 0;
 
 	if (refuse & (tx ? KTLSIM_REFUSE_TX : KTLSIM_REFUSE_RX))
-		return -EOPNOTSUPP;
-	if (info->version != TLS_1_2_VERSION || (info->cipher_type != TLS_CIPHER_AES_GCM_128 &&
-						 info->cipher_type != TLS_CIPHER_AES_GCM_256))
-		return -EOPNOTSUPP;
-	if (tx)
+		error = -EOPNOTSUPP;
+	else if (info->version != TLS_1_2_VERSION ||
+		 (info->cipher_type != TLS_CIPHER_AES_GCM_128 &&
+		  info->cipher_type != TLS_CIPHER_AES_GCM_256))
+		error = -EOPNOTSUPP;
+	else if (tx)
 		((struct ktlsim_tx_state *)tls_driver_ctx(sk, direction))->next_seq = seq;
 	else
 		error = ktlsim_add_rx(sim, sk, info, seq);
-	if (!error)
+	if (error)
+		ktlsim_count(sim, tx ? TX_REFUSED : RX_REFUSED, 1);
+	else
 		ktlsim_count(sim, tx ? TX_CTX : RX_CTX, 1);
 	return error;
 }
@@ -438,7 +457,11 @@ static int ktlsim_tls_resync(struct net_device *dev, struct sock *sk, u32 seq, u
 	}
 	rx = ((struct ktlsim_rx_state *)tls_driver_ctx(sk, direction))->context;
 	spin_lock_bh(&rx->lock);
-	rx->next_seq = seq;
+	/*
+	 * tls_device_core_ctrl_rx_resync() tells the number of the next record together with copied_seq,
+	 * which since Linux 6.0 is where the record begins that has just been decrypted.
+	 */
+	rx->next_seq = seq == rx->skipped_seq ? rx->skipped_end : seq;
 	rx->record = be64_to_cpu(*(__be64 *)record);
 	spin_unlock_bh(&rx->lock);
 	ktlsim_count(sim, RX_RESYNC, 1);
@@ -540,6 +563,8 @@ static void ktlsim_setup(struct net_device *dev)
 			   NETIF_F_RXCSUM | NETIF_F_HW_TLS_TX | NETIF_F_HW_TLS_RX;
 	dev->features = dev->hw_features;
 	eth_hw_addr_random(dev);
+	/* Else the stack does not say whether the interface is up. */
+	netif_carrier_off(dev);
 	spin_lock_init(&sim->lock);
 	INIT_LIST_HEAD(&sim->contexts);
 }
