@@ -86,6 +86,7 @@ export async function fetchBusybox(): Promise<string> {
 
 /** What only benchmarks and tests of interoperation need, by program. */
 const programPackages = {
+  ethtool: 'ethtool',
   h2load: 'nghttp2-client',
   mosquitto: 'mosquitto',
   nginx: 'nginx',

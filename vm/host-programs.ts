@@ -71,7 +71,7 @@ function inPackage(root: string, name: string): string | undefined {
   const versions = existsSync(postgresql) ? readdirSync(postgresql) : [];
   return [
     ...versions.map((version) => join(postgresql, version, 'bin')),
-    ...['usr/bin', 'usr/sbin'].map((directory) => join(root, directory)),
+    ...['usr/bin', 'usr/sbin', 'sbin'].map((directory) => join(root, directory)),
   ]
     .map((directory) => join(directory, name))
     .find(existsSync);
