@@ -39,6 +39,11 @@ export class FarProgram implements AsyncDisposable {
     }
   }
 
+  /** Writes a line to its standard input. */
+  tell(line: string): void {
+    this.#process.stdin!.write(`${line}\n`);
+  }
+
   /** Ends its standard input, which tells it to come to its end. */
   finish(): void {
     this.#process.stdin!.end();
