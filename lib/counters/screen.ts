@@ -47,7 +47,7 @@ function counterLines(
     const numbers =
       `${String(value).padStart(10)} ${rate.padStart(before === null ? 0 : 8)}`.trimEnd();
     const room = column - (before === null ? 11 : 20);
-    return `${fit(name, room)} ${numbers}`.padEnd(column);
+    return `${fitName(name, room)} ${numbers}`.padEnd(column);
   });
   const half = Math.ceil(cells.length / 2);
   const rows = Array.from({ length: half }, (_, each) =>
@@ -56,8 +56,17 @@ function counterLines(
   return [title, ...rows];
 }
 
-const round = (value: number): string =>
-  Math.abs(value) >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+/** At most five characters, so that the columns stay where they are. */
+const round = (value: number): string => {
+  const size = Math.abs(value);
+  if (size >= 999_500) return `${(value / 1e6).toFixed(size < 99.95e6 ? 1 : 0)}M`;
+  if (size >= 9_999.5) return `${Math.round(value / 1e3)}k`;
+  return size >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+};
+
+/** Names that begin alike differ at their ends. */
+const fitName = (name: string, room: number): string =>
+  name.length <= room ? name.padEnd(room) : `${name.slice(0, room - 9)}…${name.slice(-8)}`;
 
 /** As many characters as there is room for; an ellipsis stands for what is missing. */
 const fit = (text: string, room: number): string =>

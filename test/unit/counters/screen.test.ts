@@ -45,6 +45,26 @@ describe('the counters on a screen', () => {
     expect(text).toMatch(/TlsRxSw +7( {2}|\n|$)/);
   });
 
+  it.each([
+    [9999, '+9999/s'],
+    [12_345, '+12k/s'],
+    [2_133_690, '+2.1M/s'],
+    [1_234_567_890, '+1235M/s'],
+    [-3, '-3/s'],
+  ])('keeps its columns, and names apart, at a rate of %s', (rate, shown) => {
+    const interfaces = (packets: number): Frame['now']['interfaces'] => ({
+      eth7: { tx_tls_encrypted_packets: packets, tx_tls_encrypted_bytes: 1, tx_tls_ooo: 0 },
+    });
+    const at = (packets: number) => ({
+      counters: null,
+      interfaces: interfaces(packets),
+      sockets: null,
+    });
+    const text = render(frame({ now: at(2e9 + rate), before: at(2e9) }));
+    expect(text).toContain(`tx_tls_enc…_packets ${2e9 + rate} ${shown.padStart(8)}  tx_tls_ooo`);
+    expect(text).toMatch(/^tx_tls_enc…ed_bytes +1$/m);
+  });
+
   it('shows the cards', () => {
     const interfaces = { eth7: { tx_tls_encrypted_packets: 5 } };
     const { counters } = frame().now;
