@@ -8,6 +8,7 @@ import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:t
 import { invalidType, nodeError, outOfRange } from '../errors.js';
 import { soleCertificateOf } from '../node-private.js';
 import type { Exporter } from '../tls/exporter.js';
+import { copySecret } from '../tls/secret.js';
 import type { Negotiated } from './negotiated.js';
 
 export type TlsFacts = Pick<
@@ -118,7 +119,7 @@ export class ServerFacts implements TlsFacts {
   }
 
   getSession() {
-    return this.#session && Buffer.from(this.#session);
+    return this.#session && copySecret(this.#session);
   }
 
   /** Only a client has them. */

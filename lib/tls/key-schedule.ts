@@ -4,11 +4,12 @@
  * `Channel.installKeys`. It derives nothing of the handshake itself: the secrets come from the key log.
  *
  * Whoever gets a Buffer from here owns it and wipes it; arguments are left as they are; everything in
- * between is wiped before a function returns. No secret is ever in Node's shared Buffer pool.
+ * between is wiped before a function returns. Where secrets may be: `secret.ts`.
  */
 import { createHmac } from 'node:crypto';
 
 import type { CipherSuite, SuiteHash } from './cipher-suites.js';
+import { allocateSecret } from './secret.js';
 
 /** One direction's write key and write IV. */
 export interface WriteKeys {
@@ -105,7 +106,7 @@ export function keyBlock(
   );
   let offset = 0;
   const take = (length: number): Buffer => {
-    const part = Buffer.alloc(length);
+    const part = allocateSecret(length);
     block.copy(part, 0, offset, (offset += length));
     return part;
   };
@@ -141,7 +142,7 @@ export function kernelMaterial(
   }
 
   const { keyLength, saltLength, ivLength } = suite;
-  const material = Buffer.alloc(keyLength + saltLength + ivLength + recordSequenceLength);
+  const material = allocateSecret(keyLength + saltLength + ivLength + recordSequenceLength);
   // Salt and IV stand next to each other: what TLS calls the write IV is simply cut in two, and in
   // TLS 1.2 the explicit nonce makes up the second part.
   material.set(key, 0);
@@ -165,7 +166,7 @@ export function nextExplicitNonce(nonce: Uint8Array): Buffer {
 
 /** Concatenates blocks until there are `length` bytes; wipes the blocks. */
 function expand(length: number, block: (previous: Buffer | null, i: number) => Buffer): Buffer {
-  const output = Buffer.alloc(length);
+  const output = allocateSecret(length);
   let previous: Buffer | null = null;
   let filled = 0;
   for (let i = 1; filled < length; i++) {

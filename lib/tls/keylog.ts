@@ -6,6 +6,7 @@
  * Format: https://www.ietf.org/archive/id/draft-ietf-tls-keylogfile-02.html, section 2.
  */
 import { randomLength } from './constants.js';
+import { allocateSecret } from './secret.js';
 
 const labels = [
   'CLIENT_RANDOM',
@@ -112,7 +113,7 @@ function endOfLine(line: Buffer): number {
 /** `null` unless it is hexadecimal throughout; what was decoded of a bad line is wiped. */
 function decodeHex(hex: Buffer): Buffer | null {
   if (hex.length % 2 !== 0) return null;
-  const bytes = Buffer.alloc(hex.length / 2);
+  const bytes = allocateSecret(hex.length / 2);
   for (let i = 0; i < bytes.length; i++) {
     const value = nibble(hex[2 * i]!) * 16 + nibble(hex[2 * i + 1]!);
     if (Number.isNaN(value)) {

@@ -3,6 +3,7 @@ import { type CipherGCMTypes, createCipheriv } from 'node:crypto';
 import type { CipherSuite } from './cipher-suites.js';
 import { ContentType, recordHeaderLength } from './constants.js';
 import type { WriteKeys } from './key-schedule.js';
+import { copySecret } from './secret.js';
 
 /** One record, RFC 8446 sections 5.2 and 5.3. `payload` is at most 2^14 bytes. */
 export function sealTls13Record(
@@ -16,13 +17,13 @@ export function sealTls13Record(
   const header = Buffer.from([ContentType.applicationData, 3, 3, 0, 0]);
   header.writeUInt16BE(payload.length + suite.recordOverhead - recordHeaderLength, 3);
   // The per-record nonce: the sequence number, on the right of the IV.
-  const nonce = Buffer.alloc(iv.length);
-  iv.copy(nonce);
+  const nonce = copySecret(iv);
   const at = nonce.length - 8;
   nonce.writeBigUInt64BE(nonce.readBigUInt64BE(at) ^ sequence, at);
   const cipher = createCipheriv(suite.algorithm as CipherGCMTypes, key, nonce, {
     authTagLength: suite.tagLength,
   });
+  nonce.fill(0);
   // CCM must know the length ahead; for the others it is of no effect.
   cipher.setAAD(header, { plaintextLength: inner.length });
   const ciphertext = [cipher.update(inner), cipher.final()];
