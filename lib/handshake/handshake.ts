@@ -39,7 +39,7 @@ export interface HandshakeOwner {
   refused(tls: TLSSocket, reason: KtlsError): void;
   /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
   rejected(error: Error, tls?: TLSSocket): void;
-  /** A client's TLSSocket emits an event that its application may listen to. */
+  /** A client's TLSSocket emits an event that its application may listen to; if nobody does the data is wiped. */
   emitted(event: ForwardedEvent, data: Buffer): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;
@@ -124,7 +124,6 @@ export class Handshake {
           owner.emitted(event, data);
           return true;
         });
-        if (event === 'keylog' && owner.socket.listenerCount(event) === 0) data.fill(0);
       });
     }
     socket.on('error', (error: Error) => handshake.#fail(error));

@@ -7,7 +7,7 @@ import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { ConnectionOptions, Server, TLSSocket } from 'node:tls';
 import { publishError, publishOffload, publishRefusal, publishRekey } from '../diagnostics.js';
 import { KtlsError, invalidType, outOfRange } from '../errors.js';
-import type { Handshake } from '../handshake/handshake.js';
+import type { ForwardedEvent, Handshake } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
 import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
 import { type Channel, Ready } from '../kernel/binding.js';
@@ -224,7 +224,7 @@ export class OffloadedSocket extends PathSocket {
       emitted: (event, data) => {
         // Told after 'secureConnect', as by node:tls.
         if (event === 'session' && this.dataPath === null) this.#session = data;
-        else if (!this.destroyed) this.emit(event, data);
+        else this.#tell(event, data);
       },
       failed: (error) => this.destroy(error),
     };
@@ -298,7 +298,13 @@ export class OffloadedSocket extends PathSocket {
   #tellSession(): void {
     const session = this.#session;
     this.#session = null;
-    if (session !== null && !this.destroyed) this.emit('session', session);
+    if (session !== null) this.#tell('session', session);
+  }
+
+  /** A secret that nobody has asked for must not wait for the garbage collector. */
+  #tell(event: ForwardedEvent, data: Buffer): void {
+    const told = !this.destroyed && this.emit(event, data);
+    if (!told && event !== 'OCSPResponse') data.fill(0);
   }
 
   /** Tells the server, once. */
@@ -323,6 +329,7 @@ export class OffloadedSocket extends PathSocket {
       this.#facts = null;
     }
     if (this.#facts instanceof ServerFacts) this.#facts.wipe();
+    this.#session?.fill(0);
     if (channel !== null) {
       discardReceived(channel, this.dataPath === null ? FLIGHT : undefined);
       channel.close();

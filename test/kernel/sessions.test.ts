@@ -65,6 +65,16 @@ describeKernel('sessions', () => {
     listener.close();
   });
 
+  it('leave a line of the key log to a listener that wanted one and no more', async () => {
+    const { listener, port } = await listen('node', { maxVersion: 'TLSv1.2' });
+    const client = connectTo(port, 'ktls');
+    const line = once(client, 'keylog') as Promise<[Buffer]>;
+    await once(client, 'secureConnect');
+    expect((await line).toString()).toMatch(/^CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}\n$/);
+    client.destroy();
+    listener.close();
+  });
+
   it('come from our own server too', async () => {
     const { listener, port } = await listen('ktls');
     listener.on('secureConnection', (socket) => socket.on('error', () => undefined));
