@@ -1,16 +1,25 @@
 /**
- * `npm run test:matrix`: every test that needs kernel TLS on every kernel, with every Node: some hours under
- * emulation. `npm run test:matrix -- 22 26` for these Nodes only.
+ * `npm run test:matrix [-- Node … test file …]`: every test that needs kernel TLS on every kernel, with every
+ * Node: some hours under emulation. `npm run test:matrix -- 22 26 test/lifecycle` for these Nodes and tests
+ * only; `KTLS_KERNELS` chooses among the kernels.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { kernels } from '../vm/kernels.js';
 
-const chosen = process.argv.slice(2);
-const nodes = chosen.length > 0 ? chosen : ['20', '22', '24', '26'];
-const cells = nodes.flatMap((node) => Object.keys(kernels).map((kernel) => `${kernel}@${node}`));
+/** A major or a version. */
+const isNode = (word: string): boolean => /^\d+(\.\d+)*$/.test(word);
+const orAll = (chosen: string[], all: string[]): string[] => (chosen.length > 0 ? chosen : all);
+
+const words = process.argv.slice(2);
+const nodes = orAll(words.filter(isNode), ['20', '22', '24', '26']);
+const paths = orAll(
+  words.filter((word) => !isNode(word)),
+  ['test/kernel', 'test/lifecycle', 'test/interop'],
+);
+const wanted = process.env['KTLS_KERNELS']?.split(',') ?? Object.keys(kernels);
+const cells = nodes.flatMap((node) => wanted.map((kernel) => `${kernel}@${node}`));
 const program = fileURLToPath(new URL('./test.js', import.meta.url));
-const paths = ['test/kernel', 'test/lifecycle', 'test/interop'];
 const { status } = spawnSync(process.execPath, [program, ...paths], {
   stdio: 'inherit',
   env: { ...process.env, KTLS_KERNELS: cells.join() },
