@@ -59,6 +59,8 @@ async function build(architecture: Architecture): Promise<void> {
         CC: `${prefix}gcc`,
         CXX: `${prefix}g++`,
         AR: `${prefix}ar`,
+        // Read by node-gyp, which prebuildify gives no such option.
+        JOBS: 'max',
         GYP_DEFINES: 'ktls_prebuilt=true ktls_strict=true',
       },
     },
