@@ -1,11 +1,11 @@
 /**
  * `npm run test:sanitized [-- --thread] [test file …]`: the tests with an addon that sanitizers watch, which end
  * the process at the first finding: AddressSanitizer and UBSan, or with `--thread` ThreadSanitizer. Unit and
- * loopback tests on this host, the native ones in a VM whose kernel has TLS. With files: those alone, in the
- * VM.
+ * loopback tests on this host, where LeakSanitizer has its say too, the native ones in a VM whose kernel has
+ * TLS. With files: those alone, in the VM.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runInVm } from '../vm/run.js';
@@ -31,8 +31,7 @@ const address: Sanitizers = {
   flag: 'address,undefined',
   libraries: ['libasan.so', 'libubsan.so'],
   options: {
-    // Node leaks on purpose what lives as long as the process.
-    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
+    ASAN_OPTIONS: 'abort_on_error=1:detect_leaks=0',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   },
   onHost: ['test/unit', 'test/loopback'],
@@ -84,21 +83,50 @@ function environment(): Record<string, string> {
 }
 
 await build();
-const run = [vitest, 'run', '--pool=forks', '--maxWorkers=2', '--testTimeout=240000'];
 const env = environment();
-let failed = false;
-if (files.length === 0) {
-  const { status } = spawnSync(process.execPath, [...run, ...onHost], {
+const run = [vitest, 'run', '--testTimeout=240000'];
+const forks = ['--pool=forks', '--maxWorkers=2'];
+
+/** Whether all is well. */
+function runHere(args: readonly string[], more: Record<string, string> = {}): boolean {
+  const { status } = spawnSync(process.execPath, [...run, ...args], {
     stdio: 'inherit',
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, ...more },
   });
-  failed = status !== 0;
+  return status === 0;
+}
+
+/**
+ * LeakSanitizer looks when a process ends by itself, which of vitest's only the first one does: the tests are in
+ * threads of it. Node leaks on purpose what lives as long as the process. What counts is who has asked for the
+ * memory: of a stack no more is kept than malloc and its caller, and Node as the caller is excused.
+ */
+function losesNothing(): boolean {
+  const reports = join(root, 'leaks');
+  rmSync(reports, { recursive: true, force: true });
+  mkdirSync(reports);
+  const suppressions = join(root, 'suppressions');
+  writeFileSync(suppressions, `leak:${process.execPath}\n`);
+  const log = `log_path=${join(reports, 'process')}`;
+  const passed = runHere(['--pool=threads', '--maxWorkers=1', 'test/unit/native'], {
+    ASAN_OPTIONS: `abort_on_error=1:detect_leaks=1:malloc_context_size=2:${log}`,
+    LSAN_OPTIONS: `suppressions=${suppressions}:print_suppressions=0:exitcode=0`,
+  });
+  const found = readdirSync(reports);
+  for (const report of found) console.log(readFileSync(join(reports, report), 'utf8'));
+  return passed && found.length === 0;
+}
+
+let good = true;
+if (files.length === 0) {
+  good = runHere([...forks, ...onHost]);
+  if (!values.thread) good = losesNothing() && good;
 }
 const { status } = await runInVm({
   kernel: 'trixie',
-  command: ['node', ...run, ...(files.length > 0 ? files : inVm)],
+  command: ['node', ...run, ...forks, ...(files.length > 0 ? files : inVm)],
   env: { ...env, KTLS_EXPECTED: '1' },
   cpus: 1,
   timeoutSeconds: 1800,
 });
-process.exitCode = failed || status !== 0 ? 1 : 0;
+process.exitCode = good && status === 0 ? 0 : 1;
