@@ -39,7 +39,7 @@ export interface HandshakeOwner {
   refused(tls: TLSSocket, reason: KtlsError): void;
   /** node:tls reports that a server's handshake has failed; it is about to close the connection. */
   rejected(error: Error, tls?: TLSSocket): void;
-  /** A client's TLSSocket emits an event that its application may listen to; if nobody does the data is wiped. */
+  /** A client's TLSSocket emits an event. What the application does not listen to is to be wiped. */
   emitted(event: ForwardedEvent, data: Buffer): void;
   /** The handshake, or its TCP connection, is over without success. */
   failed(error?: Error): void;

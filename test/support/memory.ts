@@ -1,4 +1,7 @@
-/** What another process has in its memory. The process that looks is not the one looked at, so that nothing it holds is found. */
+/**
+ * What another process has in its memory. The one that looks is not the one looked at: what it looks for it has
+ * itself.
+ */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
 /** Read at a time, in bytes. */
