@@ -86,4 +86,14 @@ describe('the example', () => {
     const output = await runExample('undici', { CA: CERT, URL: url });
     expect(output).toBe(`client: ${offload}\n200 hello\n\n`);
   });
+
+  it('register fetches a page', async () => {
+    await using server = await ExampleServer.start('https-server', env);
+    const url = `https://localhost:${server.port}/`;
+    const output = await runExample('register', { CA: CERT, URL: url }, [
+      '--import',
+      'ktls/register',
+    ]);
+    expect(output).toBe(`client: ${offload}\nhello\n`);
+  });
 });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { freePort } from '../../benchmarks/ports.js';
 import { ecdsaCertificate, rsaCertificate } from '../support/certificates.js';
 import { Daemon, hand, runUnprivileged } from '../support/daemon.js';
+import { runExample } from '../support/examples.js';
 import { describeKernel } from '../support/kernel.js';
 import { preload } from '../support/register.js';
 import { Scratch } from '../support/scratch.js';
@@ -85,6 +86,9 @@ describeKernel('under ktls/register', () => {
       ...clean,
       stdout: `${offloaded}server says true TLSv1.3\nblobs 4\nrows 5000\n`,
     });
+    const where = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' };
+    const output = await runExample('pg', { ...where, PGDATABASE: 'postgres', CA: certificate });
+    expect(output).toMatch(/^client: kernel\nPostgreSQL \d+/);
   });
 
   it('ioredis talks to Redis: large values, pipelines, subscriptions', async () => {

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { packageRoot } from './script.js';
 
-function start(name: string, env: NodeJS.ProcessEnv): ChildProcess {
-  return spawn(process.execPath, [join(packageRoot, 'examples', `${name}.mjs`)], {
+function start(name: string, env: NodeJS.ProcessEnv, options: string[] = []): ChildProcess {
+  const program = join(packageRoot, 'examples', `${name}.mjs`);
+  return spawn(process.execPath, [...options, program], {
     cwd: packageRoot,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -40,9 +41,13 @@ export class ExampleServer implements AsyncDisposable {
   }
 }
 
-/** A client among them: what it printed. */
-export async function runExample(name: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const child = start(name, env);
+/** A client among them: what it printed. `options`: of Node. */
+export async function runExample(
+  name: string,
+  env: NodeJS.ProcessEnv,
+  options?: string[],
+): Promise<string> {
+  const child = start(name, env, options);
   let output = '';
   child.stdout!.on('data', (data: Buffer) => (output += data.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
