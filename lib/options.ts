@@ -20,8 +20,9 @@ export interface OffloadOptions {
   /**
    * TLS 1.3: the peer is trusted not to pad its records, so that the kernel decrypts them straight into the
    * reader's buffer (`TLS_RX_EXPECT_NO_PAD`, Linux 6.0), which takes a third off the cost of receiving. A
-   * padded record is decrypted twice, and none is lost. Default `false`: a peer that means ill doubles the
-   * work of its receiver, and kernels have a hole there (CVE-2026-74611, which `ktls doctor` knows of).
+   * padded record is decrypted twice, and none is lost: kernels that take padding for data then
+   * (CVE-2026-74611) are found out and not told. Default `false`: a peer that means ill doubles the work of
+   * its receiver.
    */
   expectNoPadding?: boolean | undefined;
 }

@@ -27,11 +27,11 @@ ProbeResult Probe(uint16_t version, const CipherLayout& layout);
 struct FeatureResult {
   int ready = -ECANCELED;        // TLS 1.3 with AES-128-GCM in both directions
   int zero_copy = -ECANCELED;    // TLS_TX_ZEROCOPY_RO
-  int no_pad = -ECANCELED;       // TLS_RX_EXPECT_NO_PAD
+  int no_pad = -ECANCELED;       // TLS_RX_EXPECT_NO_PAD; -EBADMSG: padded records go wrong
   int max_payload = -ECANCELED;  // TLS_TX_MAX_PAYLOAD_LEN
 };
 
-// Switches nothing on. Blocks like Probe().
+// Blocks like Probe().
 FeatureResult ProbeFeatures();
 
 // 0, or the negated errno of the first step that failed.

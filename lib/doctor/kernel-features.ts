@@ -1,4 +1,5 @@
 /** What this kernel's TLS can do, by trying it. Versions only explain. */
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { cipherSuites } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
@@ -89,8 +90,10 @@ function checkOptions(system: System): Finding[] {
       'kernel.no-pad',
       'Reading without padding',
       noPad,
-      'The kernel has TLS_RX_EXPECT_NO_PAD; leave it off where CVE-2026-74611 is not fixed.',
-      'Linux 6.0 and later have TLS_RX_EXPECT_NO_PAD',
+      'The kernel has TLS_RX_EXPECT_NO_PAD, and reads padded records all the same.',
+      noPad === -constants.errno.EBADMSG
+        ? 'With TLS_RX_EXPECT_NO_PAD this kernel takes padding for data (CVE-2026-74611), so it is never set'
+        : 'Linux 6.0 and later have TLS_RX_EXPECT_NO_PAD',
     ),
     option(
       'kernel.rekey',

@@ -184,7 +184,8 @@ export interface NativeBinding {
   probe(version: number, cipher: number): [number, number, number, number, number];
   /**
    * What the kernel can beyond keys, on a loopback pair under TLS 1.3: `[ready, zeroCopy, noPad,
-   * maxPayload]`, each `0` or a negated errno (`-ECANCELED`: not reached). Blocks like `probe`.
+   * maxPayload]`, each `0` or a negated errno (`-ECANCELED`: not reached; `-EBADMSG`: the kernel has the
+   * option, but padded records go wrong with it). Blocks like `probe`.
    */
   probeFeatures(): [number, number, number, number];
   /**

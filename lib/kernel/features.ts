@@ -12,7 +12,10 @@ const { ECANCELED } = constants.errno;
 export interface KernelFeatures {
   /** `TLS_TX_ZEROCOPY_RO`: `sendfile` without a copy, on a device that encrypts (Linux 5.19). */
   readonly zeroCopy: number;
-  /** `TLS_RX_EXPECT_NO_PAD`: decryption straight into the reader's buffer (Linux 6.0). */
+  /**
+   * `TLS_RX_EXPECT_NO_PAD`: decryption straight into the reader's buffer (Linux 6.0). `-EBADMSG`: a record that
+   * is padded all the same arrives with its padding (CVE-2026-74611).
+   */
   readonly noPad: number;
   /** `TLS_TX_MAX_PAYLOAD_LEN`: shorter records on demand (Linux 6.19). */
   readonly maxPayload: number;
@@ -29,7 +32,7 @@ interface Answer {
 
 const features = new Question(ask, ({ isLasting }) => isLasting);
 
-/** Probes once a process (and worker), as `probe` does. Switches nothing on. Never throws. */
+/** Probes once a process (and worker), as `probe` does. Never throws. */
 export function kernelFeatures(): KernelFeatures {
   return features.answer().features;
 }

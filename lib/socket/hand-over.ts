@@ -9,6 +9,7 @@ import { KtlsError } from '../errors.js';
 import { Handshake, type HandshakeOwner } from '../handshake/handshake.js';
 import { snapshot } from '../handshake/negotiated.js';
 import { type Channel, loadBinding } from '../kernel/binding.js';
+import { kernelFeatures } from '../kernel/features.js';
 import { install } from '../kernel/install.js';
 import { type Plan, plan } from '../kernel/plan.js';
 import { ulpRefusal } from '../kernel/probe.js';
@@ -185,8 +186,8 @@ export class HandOver {
       return;
     }
     const { rekeyAfter, expectNoPadding } = this.#owner.settings;
-    // A permission: a kernel that makes no use of it, or has it not, is right all the same.
-    if (expectNoPadding) channel.expectNoPadding();
+    // A permission: it may be left unused, and must be where padded records would go wrong.
+    if (expectNoPadding && kernelFeatures().noPad === 0) channel.expectNoPadding();
     const left = outlives(handshake, tls, snapshot(tls), channel, installed, rekeyAfter);
     handshake.retire();
     this.#owner.offloaded(left);

@@ -4,6 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import { tlsCounters } from '../../lib/kernel/counters.js';
+import { kernelFeatures } from '../../lib/kernel/features.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
 import { tlsSockets } from '../../lib/kernel/tls-sockets.js';
 import { KernelCipher } from '../../lib/tls/cipher-suites.js';
@@ -21,6 +22,8 @@ import { type Role, roles, scripted } from '../support/scripted.js';
 import { Witness } from '../support/witness.js';
 
 const options = { expectNoPadding: true };
+/** Else padding would be taken for data, and the kernel is not told. */
+const works = kernelFeatures().noPad === 0;
 
 /** What the kernel says of the socket. */
 function isExpected(socket: AnySocket): boolean | undefined {
@@ -40,7 +43,7 @@ describeKernel('Where no padding is expected', () => {
     it(`the kernel is told, and whole records arrive (${role})`, async () => {
       await using scene = await scripted(role, 'TLSv1.3', { options });
       const { peer, socket } = scene;
-      expect(isExpected(socket)).toBe(true);
+      expect(isExpected(socket)).toBe(works);
       const content = patternless(400_000);
       const witness = new Witness(socket);
       const before = tlsCounters()!;
@@ -66,14 +69,15 @@ describeKernel('Where no padding is expected', () => {
       if (role === 'client' || kernelRekeys(KernelCipher.aesGcm128)) {
         peer.send(data('gh'), handshake(betweenData(role)));
         if (role === 'server') peer.updateSendKeys();
-        expect(isExpected(socket)).toBe(true);
+        expect(isExpected(socket)).toBe(works);
       } else {
         peer.send(data('gh'));
       }
       peer.sendRaw(peer.seal(data('ij'), 20));
       expect(await witness.received(10)).toBe('abcdefghij');
       const after = tlsCounters()!;
-      expect(after['TlsRxNoPadViolation']).toBeGreaterThan(before['TlsRxNoPadViolation']!);
+      const violations = after['TlsRxNoPadViolation']! - before['TlsRxNoPadViolation']!;
+      expect(violations > 0).toBe(works);
       expect(after['TlsDecryptError']).toBe(before['TlsDecryptError']);
       peer.sendRaw(peer.seal(closeNotify, 100));
       expect(await witness.until('end')).toEqual(['abcdefghij', 'end']);
