@@ -32,6 +32,7 @@ describe('tuning', () => {
     expect(planTuning(system('0-3', ['0', '5']), 'eth7').map(toShell)).toEqual([
       'ethtool -K eth7 tx-checksum-ip-generic on tls-hw-tx-offload on',
       'ethtool -L eth7 combined 4',
+      'ethtool -X eth7 equal 4',
       'echo 4 > /proc/irq/41/smp_affinity_list',
     ]);
   });
@@ -39,6 +40,27 @@ describe('tuning', () => {
   it('starts Node near the card where it would not be', () => {
     expect(launchCommand(system('0-3', ['4', '5']), 'eth7')).toBe('taskset -c 4-7 node app.js');
     expect(launchCommand(system('4-5', ['4', '5']), 'eth7')).toBeNull();
+  });
+
+  it('lets a connection fill a fast link', () => {
+    const at = (speed: string, most: number) =>
+      replayed(
+        changed(machine('debian-7.3'), {
+          files: {
+            '/sys/class/net/eth7/speed': `${speed}\n`,
+            '/proc/sys/net/ipv4/tcp_wmem': `4096\t16384\t${most}\n`,
+            '/proc/sys/net/ipv4/tcp_rmem': '4096\t131072\t33554432\n',
+          },
+        }),
+      );
+    const plan = (speed: string, most: number): string[] =>
+      planTuning(at(speed, most), 'eth7').map(toShell);
+    expect(plan('25000', 4_194_304)).toEqual([
+      'echo 4096 16384 16777216 > /proc/sys/net/ipv4/tcp_wmem',
+    ]);
+    expect(plan('25000', 16_777_216)).toEqual([]);
+    expect(plan('1000', 4_194_304)).toEqual([]);
+    expect(plan('-1', 4_194_304)).toEqual([]);
   });
 
   it('has nothing to say of an interface without a card', () => {
