@@ -19,9 +19,11 @@ interface Tally {
 
 const HOST_TESTS = ['test/unit', 'test/loopback'];
 const KERNEL_TESTS = 'test/kernel';
-/** Other programs as peers; not on 6.1, which leaves most ciphers, and so most of these connections, to node:tls. */
+/**
+ * Other programs as peers: once, on the first kernel that is not 6.1, which leaves most ciphers, and so most
+ * of these connections, to node:tls.
+ */
 const INTEROP_TESTS = 'test/interop';
-const interopOn = (kernel: KernelName): string[] => (kernel === 'bookworm' ? [] : [INTEROP_TESTS]);
 /** Programs from start to end, which are Node's matter more than the kernel's: once, on the last kernel. */
 const NODE_TESTS = 'test/lifecycle';
 
@@ -139,11 +141,13 @@ async function onKernels(names: string[]): Promise<void> {
   if (filter.length > 0) {
     for (const each of kernels) add(each, filter);
   } else {
+    const first = kernels.find(({ kernel }) => kernel !== 'bookworm');
+    const interopOn = (each: typeof last): string[] => (each === first ? [INTEROP_TESTS] : []);
     // A guest takes 20 s to start, and the pieces must be small enough to fill all CPUs to the end.
     for (const each of kernels) {
-      add(each, each === last ? [KERNEL_TESTS] : [KERNEL_TESTS, ...interopOn(each.kernel)]);
+      add(each, each === last ? [KERNEL_TESTS] : [KERNEL_TESTS, ...interopOn(each)]);
     }
-    add(last, [NODE_TESTS, ...interopOn(last.kernel)]);
+    add(last, [NODE_TESTS, ...interopOn(last)]);
   }
   const all = [...new Set(waiting.flatMap(({ paths }) => paths))];
   const nodes = [...new Set(kernels.map(({ node }) => node))];
