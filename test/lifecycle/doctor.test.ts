@@ -65,14 +65,17 @@ describeKernel('the doctor', () => {
     const unload = (): Promise<void> =>
       // Connections of the tests before may not be over.
       expect
-        .poll(() => {
-          try {
-            execFileSync('rmmod', ['tls'], { stdio: 'pipe' });
-            return true;
-          } catch {
-            return false;
-          }
-        })
+        .poll(
+          () => {
+            try {
+              execFileSync('rmmod', ['tls'], { stdio: 'pipe' });
+              return true;
+            } catch {
+              return false;
+            }
+          },
+          { timeout: 60_000 },
+        )
         .toBe(true);
 
     afterEach(() => {
