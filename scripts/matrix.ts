@@ -17,7 +17,8 @@ const paths = orAll(
   words.filter((word) => !isNode(word)),
   ['test/kernel', 'test/lifecycle', 'test/interop'],
 );
-const wanted = process.env['KTLS_KERNELS']?.split(',') ?? Object.keys(kernels);
+const named = process.env['KTLS_KERNELS']?.split(',').filter(Boolean) ?? [];
+const wanted = orAll(named, Object.keys(kernels));
 const cells = nodes.flatMap((node) => wanted.map((kernel) => `${kernel}@${node}`));
 const program = fileURLToPath(new URL('./test.js', import.meta.url));
 const { status } = spawnSync(process.execPath, [program, ...paths], {

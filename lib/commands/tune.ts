@@ -10,8 +10,8 @@ import { UsageError } from './usage.js';
 export const help = `ktls tune --iface NAME [--apply]
 
 Prints the commands that suit this machine: TLS flags, queues, interrupts on the CPUs near the card,
-and how far the buffers of a connection may grow. Nothing is changed without --apply, which needs root, runs them one after another, and then
-looks whether they took.
+and how far the buffers of a connection may grow. Nothing is changed without --apply, which needs
+root, runs them one after another, and then looks whether they took.
 
   --iface NAME   the interface
   --apply        run the commands
