@@ -25,16 +25,34 @@ export interface FileCarrier {
 const CRLF = Buffer.from('\r\n');
 const chunkHead = (length: number): Buffer => Buffer.from(`${length.toString(16)}\r\n`);
 
-const requests = new WeakMap<Uint8Array, FileRequest>();
+/**
+ * A Buffer of no length that knows its file. Not a key of a WeakMap: the value of one keeps its key past
+ * every scavenge, and with it all that belongs to a request, which then waits for a full collection.
+ */
+class Marker extends Uint8Array {
+  readonly request: FileRequest;
+
+  constructor(request: FileRequest) {
+    super(0);
+    this.request = request;
+  }
+
+  static {
+    // A Writable makes a new Buffer of any other Uint8Array.
+    Object.setPrototypeOf(this.prototype, Buffer.prototype as object);
+  }
+}
 
 /** The file that a chunk stands for. */
 export function fileRequest(chunk: Buffer | string): FileRequest | undefined {
-  return chunk.length === 0 && typeof chunk !== 'string' ? requests.get(chunk) : undefined;
+  if (chunk.length > 0) return undefined;
+  const marker: unknown = chunk;
+  return marker instanceof Marker ? marker.request : undefined;
 }
 
 export class FileRequest {
   /** To be written in the file's place. */
-  readonly marker = Buffer.alloc(0);
+  readonly marker: Uint8Array = new Marker(this);
   /** The number of bytes sent. */
   readonly sent: Promise<number>;
   /** The file is there; rejects if it is not. */
@@ -56,7 +74,6 @@ export class FileRequest {
   constructor(source: FileSource, options: SendFileOptions) {
     const { signal } = options;
     this.#options = options;
-    requests.set(this.marker, this);
     this.sent = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
