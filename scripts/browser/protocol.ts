@@ -2,9 +2,10 @@
 
 /** Of one server. */
 export interface Seen {
+  /** Of `ktls serve`, which tells of no more: answers. */
   connections: number;
   offloaded: number;
-  /** Requests for a part that does not begin with the file's first byte, and got it. */
+  /** Requests for a part that got it; the first, for all of the film from its first byte on, is one. */
   parts: number;
   errors: string[];
 }
