@@ -112,7 +112,7 @@ export async function downloadsFor(
   seconds: number,
 ): Promise<Done> {
   const { stdout } = await run('wrk', [
-    ...['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '600s'],
+    ...['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '60s'],
     urlOf(target, path),
   ]);
   const [, read, unit] = /, ([\d.]+)(MB|GB) read$/m.exec(stdout) ?? [];
