@@ -14,8 +14,16 @@ import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
 const { createServer: createTlsServer } = tls;
 
-/** The servers that offload. Settings that nobody has chosen may still be chosen. */
-const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: boolean }>();
+interface Offloading {
+  settings: OffloadSettings;
+  /** Settings that nobody has chosen may still be chosen. */
+  chosen: boolean;
+  /** For the connections that are not offloaded: nearly always one reason has them all. */
+  inUserSpace: { readonly reason: KtlsError; readonly facade: tls.Server } | null;
+}
+
+/** The servers that offload. */
+const offloaded = new WeakMap<tls.Server, Offloading>();
 
 /** An accepted connection: under kernel TLS, or node:tls's own socket where that cannot be. */
 export type ServerSocket = OffloadedSocket | UserSpaceSocket;
@@ -65,9 +73,9 @@ export function offload<T extends tls.Server>(server: T, options?: OffloadOption
 
 /** @internal `chosen`: by the application, for this server. */
 export function offloadWith(server: tls.Server, settings: OffloadSettings, chosen: boolean): void {
-  const entry = { settings, chosen };
+  const entry: Offloading = { settings, chosen, inUserSpace: null };
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, entry.settings);
+    accept(server, original!, raw, entry);
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   offloaded.set(server, entry);
@@ -77,8 +85,9 @@ function accept(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  settings: OffloadSettings,
+  entry: Offloading,
 ): void {
+  const { settings } = entry;
   const { mode } = settings;
   const claimed = claim(raw, settings);
   if (!(claimed instanceof KtlsError)) {
@@ -91,7 +100,10 @@ function accept(
     server.emit('tlsClientError', claimed, raw as tls.TLSSocket);
     return;
   }
-  acceptInUserSpace(server, listener, raw, claimed);
+  if (entry.inUserSpace?.reason !== claimed) {
+    entry.inUserSpace = { reason: claimed, facade: userSpaceFacade(server, claimed) };
+  }
+  listener.call(entry.inUserSpace.facade, asMereStream(raw));
 }
 
 interface Claimed {
@@ -153,13 +165,9 @@ function secure(
   socket.startServer(server, listener, raw, channel);
 }
 
-function acceptInUserSpace(
-  server: tls.Server,
-  listener: node.ConnectionListener,
-  raw: Socket,
-  reason: KtlsError,
-): void {
-  const facade = node.serverFacade(server, {
+/** The server as node:tls's connections see it that are not offloaded, for this reason. */
+function userSpaceFacade(server: tls.Server, reason: KtlsError): tls.Server {
+  return node.serverFacade(server, {
     listenerCount: (event) => server.listenerCount(event),
     emit(event, ...args) {
       if (event === 'secureConnection') {
@@ -170,5 +178,4 @@ function acceptInUserSpace(
       return server.emit(event as string, ...args);
     },
   });
-  listener.call(facade, asMereStream(raw));
 }
