@@ -14,16 +14,8 @@ import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
 const { createServer: createTlsServer } = tls;
 
-interface Offloading {
-  settings: OffloadSettings;
-  /** Settings that nobody has chosen may still be chosen. */
-  chosen: boolean;
-  /** For the connections that are not offloaded: nearly always one reason has them all. */
-  inUserSpace: { readonly reason: KtlsError; readonly facade: tls.Server } | null;
-}
-
-/** The servers that offload. */
-const offloaded = new WeakMap<tls.Server, Offloading>();
+/** The servers that offload. Settings that nobody has chosen may still be chosen. */
+const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: boolean }>();
 
 /** An accepted connection: under kernel TLS, or node:tls's own socket where that cannot be. */
 export type ServerSocket = OffloadedSocket | UserSpaceSocket;
@@ -73,9 +65,9 @@ export function offload<T extends tls.Server>(server: T, options?: OffloadOption
 
 /** @internal `chosen`: by the application, for this server. */
 export function offloadWith(server: tls.Server, settings: OffloadSettings, chosen: boolean): void {
-  const entry: Offloading = { settings, chosen, inUserSpace: null };
+  const entry = { settings, chosen };
   const original = node.replaceConnectionListener(server, (raw) => {
-    accept(server, original!, raw, entry);
+    accept(server, original!, raw, entry.settings);
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   offloaded.set(server, entry);
@@ -85,9 +77,8 @@ function accept(
   server: tls.Server,
   listener: node.ConnectionListener,
   raw: Socket,
-  entry: Offloading,
+  settings: OffloadSettings,
 ): void {
-  const { settings } = entry;
   const { mode } = settings;
   const claimed = claim(raw, settings);
   if (!(claimed instanceof KtlsError)) {
@@ -100,10 +91,7 @@ function accept(
     server.emit('tlsClientError', claimed, raw as tls.TLSSocket);
     return;
   }
-  if (entry.inUserSpace?.reason !== claimed) {
-    entry.inUserSpace = { reason: claimed, facade: userSpaceFacade(server, claimed) };
-  }
-  listener.call(entry.inUserSpace.facade, asMereStream(raw));
+  acceptInUserSpace(server, listener, raw, claimed);
 }
 
 interface Claimed {
@@ -165,9 +153,13 @@ function secure(
   socket.startServer(server, listener, raw, channel);
 }
 
-/** The server as node:tls's connections see it that are not offloaded, for this reason. */
-function userSpaceFacade(server: tls.Server, reason: KtlsError): tls.Server {
-  return node.serverFacade(server, {
+function acceptInUserSpace(
+  server: tls.Server,
+  listener: node.ConnectionListener,
+  raw: Socket,
+  reason: KtlsError,
+): void {
+  const facade = node.serverFacade(server, {
     listenerCount: (event) => server.listenerCount(event),
     emit(event, ...args) {
       if (event === 'secureConnection') {
@@ -178,4 +170,5 @@ function userSpaceFacade(server: tls.Server, reason: KtlsError): tls.Server {
       return server.emit(event as string, ...args);
     },
   });
+  listener.call(facade, asMereStream(raw));
 }

@@ -33,7 +33,7 @@ export function setServer(socket: TLSSocket, server: TlsServer): void {
 }
 
 /**
- * A server that is `server` in everything but what `overrides` says, for some connections: node:tls asks
+ * A server that is `server` in everything but what `overrides` says, for one connection: node:tls asks
  * it for options, contexts and listener counts (all inherited, so changes made later are seen) and emits
  * its events on it.
  */
