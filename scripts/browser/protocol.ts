@@ -5,8 +5,6 @@ export interface Seen {
   /** Of `ktls serve`, which tells of no more: answers. */
   connections: number;
   offloaded: number;
-  /** Requests for a part that got it; the first, for all of the film from its first byte on, is one. */
-  parts: number;
   errors: string[];
 }
 
