@@ -116,7 +116,7 @@ function claim(raw: Socket, { mode }: OffloadSettings): Claimed | KtlsError {
   } catch (error) {
     // No memory, or too many watches (epoll_ctl(2)): one connection's, and no reason to end a server.
     const cause = error as Error;
-    return new KtlsError('ERR_KTLS_ULP', cause.message, cause);
+    return new KtlsError('ERR_KTLS_RESOURCES', cause.message, cause);
   }
   const ulp = channel.attachUlp();
   if (ulp < 0) {

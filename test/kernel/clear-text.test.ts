@@ -224,8 +224,15 @@ async function expectUserSpace(victim: Victim, fault: Fault, reason: string): Pr
   expectNothingInClear(report.wire, marker);
 }
 
+interface Refusal {
+  readonly call: FaultyCall;
+  readonly errno: Errno;
+  readonly option: string;
+  readonly reason: string;
+}
+
 /** What the kernel may refuse, and how the refusal is called. */
-const refusals = [
+const refusals: readonly Refusal[] = [
   { call: 'tx', errno: 'EBUSY', option: 'TLS_TX', reason: 'ERR_KTLS_CIPHER' },
   { call: 'tx', errno: 'ENOMEM', option: 'TLS_TX', reason: 'ERR_KTLS_RESOURCES' },
   { call: 'ulp', errno: 'EPERM', option: 'TCP_ULP', reason: 'ERR_KTLS_SANDBOX' },
@@ -233,7 +240,12 @@ const refusals = [
   { call: 'ulp', errno: 'ENOENT', option: 'TCP_ULP', reason: 'ERR_KTLS_MODULE' },
   { call: 'ulp', errno: 'ENOPROTOOPT', option: 'TCP_ULP', reason: 'ERR_KTLS_KERNEL' },
   { call: 'ulp', errno: 'ENOTCONN', option: 'TCP_ULP', reason: 'ERR_KTLS_ULP' },
-] as const;
+];
+
+/** A client's handshake cannot do without: its connection fails. */
+const refusalsOfServers: readonly Refusal[] = [
+  { call: 'watch', errno: 'ENOSPC', option: 'epoll_ctl', reason: 'ERR_KTLS_RESOURCES' },
+];
 
 for (const version of versions) {
   for (const role of roles) {
@@ -249,7 +261,10 @@ for (const version of versions) {
         await expectDeath(victim, fault, 'ERR_KTLS_INSTALL');
       });
 
-      for (const { call, errno, option, reason } of refusals) {
+      for (const { call, errno, option, reason } of [
+        ...refusals,
+        ...(role === 'server' ? refusalsOfServers : []),
+      ]) {
         it(`carries on in user space if ${option} fails with ${errno} after a good probe`, async () => {
           await expectUserSpace(victim, { mode: 'prefer', call, errno }, reason);
         });
