@@ -11,7 +11,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';
 import { freePort } from '../benchmarks/ports.js';
-import { type KernelName, isKernelName } from '../vm/kernels.js';
+import type { KernelName } from '../vm/kernels.js';
 import { packageRoot } from '../vm/package-root.js';
 import { runInVm } from '../vm/run.js';
 import { requirePackages } from '../vm/tools.js';
@@ -19,6 +19,7 @@ import { runText } from '../vm/command.js';
 import { Chromium } from './browser/chromium.js';
 import { type Seen, listening, seenPrefix } from './browser/protocol.js';
 import { type Findings, duration, expected, writeSite } from './browser/site.js';
+import { wantedOrUsual } from './kernels.js';
 
 const directory = join(packageRoot(), 'out/browser');
 const site = join(directory, 'site');
@@ -182,10 +183,7 @@ mkdirSync(dirname(credentials), { recursive: true });
 const keyDigest = await writeCertificate();
 await writeSite(site);
 try {
-  for (const kernel of (process.env['KTLS_KERNELS'] ?? 'trixie').split(',')) {
-    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
-    await onKernel(kernel, keyDigest);
-  }
+  for (const kernel of wantedOrUsual()) await onKernel(kernel, keyDigest);
 } finally {
   rmSync(credentials, { force: true });
 }

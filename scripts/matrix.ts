@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { kernels } from '../vm/kernels.js';
+import { wantedKernels } from './kernels.js';
 
 /** A major or a version. */
 const isNode = (word: string): boolean => /^\d+(\.\d+)*$/.test(word);
@@ -17,8 +18,10 @@ const paths = orAll(
   words.filter((word) => !isNode(word)),
   ['test/kernel', 'test/lifecycle', 'test/interop'],
 );
-const named = process.env['KTLS_KERNELS']?.split(',').filter(Boolean) ?? [];
-const wanted = orAll(named, Object.keys(kernels));
+const wanted = orAll(
+  wantedKernels().map(({ kernel }) => kernel),
+  Object.keys(kernels),
+);
 const cells = nodes.flatMap((node) => wanted.map((kernel) => `${kernel}@${node}`));
 const program = fileURLToPath(new URL('./test.js', import.meta.url));
 const { status } = spawnSync(process.execPath, [program, ...paths], {

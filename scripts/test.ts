@@ -6,8 +6,8 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { type KernelName, isKernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
+import { type WantedKernel, wantedKernels } from './kernels.js';
 import { inLanes } from './lanes.js';
 import { compileTests, guestCommand, vitest } from './vitest.js';
 
@@ -82,11 +82,9 @@ async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Pr
 
 const hostTests = (): Promise<void> => onHost('host', HOST_TESTS, {});
 
-interface KernelRun {
-  kernel: KernelName;
-  node: string | undefined;
-  paths: string[];
-  log: string;
+interface KernelRun extends WantedKernel {
+  readonly paths: string[];
+  readonly log: string;
 }
 
 /** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
@@ -126,23 +124,19 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
 }
 
 /** A guest under emulation keeps about one CPU busy; the host's tests run beside the guests. */
-async function onKernels(names: string[]): Promise<void> {
-  const kernels = names.map((name) => {
-    const [kernel = '', node] = name.split('@');
-    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
-    return { kernel, node, name: name.replace('@', '-node') };
-  });
+async function onKernels(kernels: readonly WantedKernel[]): Promise<void> {
   const waiting: KernelRun[] = [];
-  const add = (each: (typeof kernels)[number], paths: string[]): void => {
-    const number = waiting.filter(({ log }) => log.startsWith(`out/test-${each.name}-`)).length + 1;
-    waiting.push({ ...each, paths, log: `out/test-${each.name}-${number}.log` });
+  const add = ({ kernel, node }: WantedKernel, paths: string[]): void => {
+    const log = `out/test-${kernel}${node === undefined ? '' : `-node${node}`}`;
+    const number = waiting.filter((run) => run.log.startsWith(`${log}-`)).length + 1;
+    waiting.push({ kernel, node, paths, log: `${log}-${number}.log` });
   };
   const last = kernels.at(-1)!;
   if (filter.length > 0) {
     for (const each of kernels) add(each, filter);
   } else {
     const first = kernels.find(({ kernel }) => kernel !== 'bookworm');
-    const interopOn = (each: typeof last): string[] => (each === first ? [INTEROP_TESTS] : []);
+    const interopOn = (each: WantedKernel): string[] => (each === first ? [INTEROP_TESTS] : []);
     // A guest takes 20 s to start, and the pieces must be small enough to fill all CPUs to the end.
     for (const each of kernels) {
       add(each, each === last ? [KERNEL_TESTS] : [KERNEL_TESTS, ...interopOn(each)]);
@@ -165,8 +159,7 @@ function hostHasKernelTls(): boolean {
   }
 }
 
-const list = (value: string | undefined): string[] => value?.split(',').filter(Boolean) ?? [];
-const kernels = list(process.env['KTLS_KERNELS']);
+const kernels = wantedKernels();
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
 if (kernels.length === 0 && hostHasKernelTls()) {
@@ -174,7 +167,7 @@ if (kernels.length === 0 && hostHasKernelTls()) {
   const paths = filter.length > 0 ? filter : [KERNEL_TESTS, NODE_TESTS, INTEROP_TESTS];
   await onHost('host, kernel TLS', paths, { KTLS_EXPECTED: '1' });
 } else {
-  await onKernels(kernels.length > 0 ? kernels : ['trixie']);
+  await onKernels(kernels.length > 0 ? kernels : [{ kernel: 'trixie', node: undefined }]);
 }
 
 const { passed, failed, skipped } = total;

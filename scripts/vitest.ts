@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { nodeDirectory } from '../vm/fetch-node.js';
-import { type KernelName, isKernelName } from '../vm/kernels.js';
+import type { KernelName } from '../vm/kernels.js';
 import { runInVm } from '../vm/run.js';
+import { wantedOrUsual } from './kernels.js';
 
 export const vitest = 'node_modules/vitest/vitest.mjs';
 
@@ -42,8 +43,7 @@ export async function testOnKernels(
   timeoutSeconds?: number,
 ): Promise<void> {
   await compileTests(paths);
-  for (const kernel of (process.env['KTLS_KERNELS'] ?? 'trixie').split(',')) {
-    if (!isKernelName(kernel)) throw new Error(`KTLS_KERNELS: no kernel is called '${kernel}'`);
+  for (const kernel of wantedOrUsual()) {
     console.log(`\n== kernel ${kernel}: ${paths.join(' ')}`);
     const { status } = await runInVm({
       kernel,
