@@ -1,4 +1,5 @@
-/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas. */
+/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas, or this host's. */
+import { readFileSync } from 'node:fs';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 
 export interface WantedKernel {
@@ -27,4 +28,12 @@ export function wantedOrUsual(): KernelName[] {
     throw new Error('KTLS_KERNELS: another Node is for npm test only');
   }
   return wanted.length > 0 ? wanted.map(({ kernel }) => kernel) : ['trixie'];
+}
+
+export function hostHasKernelTls(): boolean {
+  try {
+    return readFileSync('/proc/sys/net/ipv4/tcp_available_ulp', 'latin1').includes('tls');
+  } catch {
+    return false;
+  }
 }

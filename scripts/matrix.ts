@@ -7,16 +7,18 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { kernels } from '../vm/kernels.js';
 import { wantedKernels } from './kernels.js';
+import { NEED_KERNEL_TLS } from './vitest.js';
 
 /** A major or a version. */
 const isNode = (word: string): boolean => /^\d+(\.\d+)*$/.test(word);
-const orAll = (chosen: string[], all: string[]): string[] => (chosen.length > 0 ? chosen : all);
+const orAll = (chosen: string[], all: readonly string[]): readonly string[] =>
+  chosen.length > 0 ? chosen : all;
 
 const words = process.argv.slice(2);
 const nodes = orAll(words.filter(isNode), ['20', '22', '24', '26']);
 const paths = orAll(
   words.filter((word) => !isNode(word)),
-  ['test/kernel', 'test/lifecycle', 'test/interop'],
+  NEED_KERNEL_TLS,
 );
 const wanted = orAll(
   wantedKernels().map(({ kernel }) => kernel),

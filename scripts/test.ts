@@ -4,12 +4,12 @@
  * host's kernel has TLS and no kernel is named. Adds everything up in the last line.
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { runInVm } from '../vm/run.js';
-import { type WantedKernel, wantedKernels } from './kernels.js';
+import { type WantedKernel, hostHasKernelTls, wantedKernels } from './kernels.js';
 import { inLanes } from './lanes.js';
-import { compileTests, guestCommand, vitest } from './vitest.js';
+import { NEED_KERNEL_TLS, compileTests, guestCommand, vitest } from './vitest.js';
 
 interface Tally {
   passed: number;
@@ -66,7 +66,11 @@ function settle(name: string, reader: TallyReader, status: number | string): voi
   total.failed++;
 }
 
-async function onHost(name: string, paths: string[], env: NodeJS.ProcessEnv): Promise<void> {
+async function onHost(
+  name: string,
+  paths: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
   console.log(`\n== ${name}`);
   const reader = new TallyReader();
   const child = spawn(process.execPath, [vitest, 'run', ...paths], {
@@ -151,20 +155,12 @@ async function onKernels(kernels: readonly WantedKernel[]): Promise<void> {
   await inLanes(availableParallelism(), jobs, (job) => job());
 }
 
-function hostHasKernelTls(): boolean {
-  try {
-    return readFileSync('/proc/sys/net/ipv4/tcp_available_ulp', 'latin1').includes('tls');
-  } catch {
-    return false;
-  }
-}
-
 const kernels = wantedKernels();
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
 if (kernels.length === 0 && hostHasKernelTls()) {
   if (filter.length === 0) await hostTests();
-  const paths = filter.length > 0 ? filter : [KERNEL_TESTS, NODE_TESTS, INTEROP_TESTS];
+  const paths = filter.length > 0 ? filter : NEED_KERNEL_TLS;
   await onHost('host, kernel TLS', paths, { KTLS_EXPECTED: '1' });
 } else {
   await onKernels(kernels.length > 0 ? kernels : [{ kernel: 'trixie', node: undefined }]);

@@ -8,6 +8,9 @@ import { wantedOrUsual } from './kernels.js';
 
 export const vitest = 'node_modules/vitest/vitest.mjs';
 
+/** Whatever an ordinary run has that needs kernel TLS. */
+export const NEED_KERNEL_TLS: readonly string[] = ['test/kernel', 'test/lifecycle', 'test/interop'];
+
 /** All files in one thread. */
 const together = ['--pool=threads', '--no-isolate'] as const;
 
