@@ -15,6 +15,7 @@ import {
   serverFacade,
   setConnecting,
 } from '../node-private.js';
+import { unharmed } from '../unharmed.js';
 import { HandshakeObserver } from './observer.js';
 import { RecordTransport } from './record-transport.js';
 
@@ -120,10 +121,7 @@ export class Handshake {
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
     for (const event of forwarded) {
       socket.on(event, (data: Buffer) => {
-        unharmed(() => {
-          owner.emitted(event, data);
-          return true;
-        });
+        unharmed(() => owner.emitted(event, data));
       });
     }
     socket.on('error', (error: Error) => handshake.#fail(error));
@@ -202,7 +200,7 @@ export class Handshake {
           line.fill(0);
           return false;
         }
-        return unharmed(() => server.emit(event, line, this.#owner.socket));
+        return heard(() => server.emit(event, line, this.#owner.socket));
       }
       case 'secureConnection':
         this.#secure(args[0] as TLSSocket);
@@ -224,10 +222,10 @@ export class Handshake {
           this.#sessionsPending--;
           this.#settleLater();
         };
-        return unharmed(() => server.emit(event, id, session, goOn), goOn);
+        return heard(() => server.emit(event, id, session, goOn), goOn);
       }
     }
-    return unharmed(() => server.emit(event as string, ...args));
+    return heard(() => server.emit(event as string, ...args));
   }
 
   #secure(socket: TLSSocket): void {
@@ -271,17 +269,13 @@ export class Handshake {
 }
 
 /**
- * We stand on OpenSSL's stack: an exception of a listener would pass through it and break the handshake.
- * So it becomes an 'uncaughtException' of its own, as it is with node:tls on a TCP socket.
+ * We stand on OpenSSL's stack, and an exception of a listener would break the handshake.
+ *
+ * @returns whether there was a listener
  */
-function unharmed(emit: () => boolean, afterThrow?: () => void): boolean {
-  try {
-    return emit();
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
+function heard(emit: () => boolean, afterThrow?: () => void): boolean {
+  return unharmed(emit, () => {
     afterThrow?.();
     return true;
-  }
+  });
 }

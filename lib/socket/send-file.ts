@@ -7,6 +7,7 @@
 import type { Writable } from 'node:stream';
 import { KtlsError } from '../errors.js';
 import type { SendFileOptions } from '../options.js';
+import { unharmed } from '../unharmed.js';
 import type { Chunk, WriteCallback } from './data-path.js';
 import { type FileSource, type OpenFile, openFile } from './file-source.js';
 import { FileStreaming } from './file-streaming.js';
@@ -181,7 +182,8 @@ export class FileRequest {
 
   readonly #progress = (bytes: number): void => {
     this.#bytes += bytes;
-    this.#options.onProgress?.(this.#bytes);
+    const { onProgress } = this.#options;
+    if (onProgress !== undefined) unharmed(() => onProgress(this.#bytes));
   };
 
   readonly #aborted = (): void => this.#fail(abortError(this.#options.signal!));
