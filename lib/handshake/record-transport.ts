@@ -10,6 +10,9 @@ import { HandleSocket, setConnecting } from '../node-private.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
+/** After so many records the loop gets its turn; the rest follows at once. */
+const RECORDS_PER_TURN = 32;
+
 type WriteCallback = (error?: Error | null) => void;
 
 export interface RecordObserver {
@@ -112,23 +115,30 @@ export class RecordTransport extends HandleSocket {
   #receive(): void {
     if (this.#receiving) return;
     this.#receiving = true;
-    let thrown = true;
+    // An exception is of a callback of the application within node:tls; it may catch it, and the handshake goes on.
+    let unfinished = true;
     try {
-      while (
-        this.#wanted &&
-        this.#readable &&
-        this.#channel !== null &&
-        this.#observer.mayReceive()
-      ) {
-        this.#take(this.#channel.readRecord());
-      }
-      thrown = false;
+      unfinished = this.#receiveSome();
     } finally {
       this.#receiving = false;
-      // By a callback of the application within node:tls; it may catch it, and the handshake goes on.
-      if (thrown) setImmediate(() => this.#receive());
+      if (unfinished) setImmediate(() => this.#receive());
     }
-    if (this.idle) this.#observer.rested();
+    if (!unfinished && this.idle) this.#observer.rested();
+  }
+
+  /** @returns whether there may be more */
+  #receiveSome(): boolean {
+    let records = 0;
+    while (
+      this.#wanted &&
+      this.#readable &&
+      this.#channel !== null &&
+      this.#observer.mayReceive()
+    ) {
+      if (records++ === RECORDS_PER_TURN) return true;
+      this.#take(this.#channel.readRecord());
+    }
+    return false;
   }
 
   #take(record: Uint8Array | number): void {
