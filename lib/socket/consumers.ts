@@ -1,8 +1,14 @@
 /** Who gets what has been decrypted: the Readable, or another that takes its place. */
 import type { OnReadOpts, Socket } from 'node:net';
+import { constants } from 'node:os';
+import { errnoError } from '../errors.js';
 import * as node from '../node-private.js';
+import { unharmed } from '../unharmed.js';
 import type { DataPath } from './data-path.js';
 import { KernelPath } from './kernel-path.js';
+
+const { ENOBUFS } = constants.errno;
+const NOTHING = Buffer.alloc(0);
 
 /** The Readable's reader. */
 export class Consumer {
@@ -72,9 +78,12 @@ class OwnBuffer extends Consumer {
   readonly #got: (bytes: number, buffer: Uint8Array) => boolean;
   /** Where the next bytes go. */
   #target: Uint8Array | null = null;
+  /** It wants no more for now. */
   #halted = false;
-  /** What it has not got since it wants no more. */
-  #undelivered: Buffer | null = null;
+  /** It is being called, and what it says meanwhile counts when that is over. */
+  #calling = false;
+  /** What it has not got yet. */
+  #rest: Buffer = NOTHING;
 
   constructor(socket: Socket, onread: OnReadOpts) {
     super(socket);
@@ -84,32 +93,45 @@ class OwnBuffer extends Consumer {
 
   protected override take(chunk: Buffer): boolean {
     this.#halted = false;
-    const halted = (): boolean => this.#halted;
-    for (let offset = 0; offset < chunk.length;) {
-      const target = (this.#target ??= this.#next());
-      const part = chunk.subarray(offset, offset + target.length);
-      target.set(part);
-      offset += part.length;
-      const more = this.#got(part.length, target) as boolean | undefined;
-      // Ahead of the next bytes, as net.Socket asks for it.
-      this.#target = this.#next();
-      if (more === false || halted()) {
-        this.#undelivered = chunk.subarray(offset);
-        return false;
-      }
-    }
-    return true;
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    return this.#calling || this.#deliverRest();
   }
+
+  /** @returns whether it has got all of it and wants more */
+  #deliverRest(): boolean {
+    this.#target ??= this.#next();
+    this.#calling = true;
+    // It may have ended the connection.
+    while (this.#rest.length > 0 && !this.#halted && !this.socket.destroyed)
+      unharmed(this.#deliverPart);
+    this.#calling = false;
+    return !this.#halted;
+  }
+
+  readonly #deliverPart = (): void => {
+    const target = this.#target!;
+    // As libuv has it.
+    if (target.length === 0) {
+      this.socket.destroy(errnoError(-ENOBUFS, 'read'));
+      return;
+    }
+    const part = this.#rest.subarray(0, target.length);
+    target.set(part);
+    this.#rest = this.#rest.subarray(part.length);
+    const more = this.#got(part.length, target) as boolean | undefined;
+    if (more === false) this.#halted = true;
+    // Ahead of the next bytes, as net.Socket asks for it.
+    this.#target = this.#next();
+  };
 
   override pause(): boolean {
     this.#halted = true;
-    return true;
+    return !this.#calling;
   }
 
   override resume(): boolean {
-    const rest = this.#undelivered;
-    this.#undelivered = null;
-    return rest === null || this.take(rest);
+    this.#halted = false;
+    return !this.#calling && this.#deliverRest();
   }
 }
 
