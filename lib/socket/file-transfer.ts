@@ -59,7 +59,8 @@ export class FileTransfer implements Transfer {
 
   /**
    * @param socket - The fd of a connected stream socket; -1 when it is closed.
-   * @param blocked - Called when the socket takes no more; then `writable()` must be called when it does.
+   * @param blocked - Called when the socket takes no more; then `writable()` must be called when it does. What it
+   *   throws ends the transfer.
    */
   constructor(
     binding: NativeBinding,
@@ -153,7 +154,15 @@ export class FileTransfer implements Transfer {
     else if (status === ENODATA) this.#finish(truncated(this.#position));
     else if (status < 0 && status !== EAGAIN) this.#finish(errnoError(status, 'sendfile'));
     else if (status === 0 || this.#writable) this.#next();
-    else this.#blocked();
+    else this.#wait();
+  }
+
+  #wait(): void {
+    try {
+      this.#blocked();
+    } catch (error) {
+      this.#finish(error as Error);
+    }
   }
 
   #isOver(): boolean {
