@@ -12,6 +12,7 @@ import { connectPair, readExactly } from '../support/connection.js';
 import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { clean, runScript } from '../support/script.js';
+import { uncaughtDuring } from '../support/uncaught.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
@@ -226,6 +227,25 @@ it('says how far it is', async () => {
     expect(seen.length).toBeGreaterThan(2);
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     expect(seen.at(-1)).toBe(content.length);
+  }
+  socket.destroy();
+});
+
+it('goes on when onProgress throws', async () => {
+  const { socket, peer } = await plainPair();
+  peer.resume();
+  const thrown = new Error("the program's own");
+  for (const target of [socket, new PassThrough().resume()]) {
+    let calls = 0;
+    const onProgress = (): void => {
+      if (++calls === 2) throw thrown;
+    };
+    const uncaught = await uncaughtDuring(async () => {
+      const sent = sendFile(target, file, { highWaterMark: 500_000, onProgress });
+      expect(await sent).toBe(content.length);
+    });
+    expect(uncaught).toEqual([thrown]);
+    expect(calls).toBeGreaterThan(2);
   }
   socket.destroy();
 });
