@@ -7,6 +7,7 @@ import type { Channel } from '../kernel/binding.js';
 import type { Installed } from '../kernel/install.js';
 import { kernelRekeys } from '../kernel/probe.js';
 import { Rekeying } from '../kernel/rekey.js';
+import { KernelCipher } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
 import { Exporter } from '../tls/exporter.js';
 import type { KernelPathParts } from './kernel-path.js';
@@ -32,13 +33,14 @@ export function outlives(
 ): Outlives {
   const { isServer, secrets, serverRandom, receiveSequence } = handshake.observer;
   const { suite } = installed;
-  const rekeys = kernelRekeys(suite.kernelCipher);
+  // A matter of the kernel's, whatever the cipher.
+  const parksRecords = kernelRekeys(KernelCipher.aesGcm128);
   let shadow: SessionShadow | null = null;
   let rekeying: Rekeying | null = null;
   if (suite.version === ProtocolVersion.TLS13) {
     const client = secrets.clientTrafficSecret!;
     const server = secrets.serverTrafficSecret!;
-    if (rekeys) {
+    if (kernelRekeys(suite.kernelCipher)) {
       rekeying = isServer
         ? new Rekeying(channel, server, client)
         : new Rekeying(channel, client, server);
@@ -55,6 +57,6 @@ export function outlives(
       ? new ServerFacts(tls, negotiated, Exporter.of(suite, secrets, serverRandom))
       : tls,
     shadowed: isServer ? null : handshake,
-    parts: { channel, installed, isServer, rekeys, rekeying, rekeyAfter, shadow },
+    parts: { channel, installed, isServer, parksRecords, rekeying, rekeyAfter, shadow },
   };
 }

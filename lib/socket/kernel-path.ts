@@ -43,8 +43,8 @@ export interface KernelPathParts {
   readonly channel: Channel;
   readonly installed: Installed;
   readonly isServer: boolean;
-  /** Whether the kernel can change keys, of whichever version of TLS. */
-  readonly rekeys: boolean;
+  /** Whether the kernel says nothing of a record that a read has met behind data (6.14 and later). */
+  readonly parksRecords: boolean;
   /** `null` where keys cannot change: TLS 1.2, or a kernel that cannot. */
   readonly rekeying: Rekeying | null;
   /** Records after which our own key is changed. */
@@ -69,7 +69,7 @@ export class KernelPath implements DataPath {
   #receiver: Receiver | StreamReceiver;
   readonly #control: ControlRecords;
   readonly #shadow: SessionShadow | null;
-  readonly #parksKeyUpdates: boolean;
+  readonly #parksRecords: boolean;
   readonly #keyUpdates: KeyUpdates | null;
   readonly #files: KernelFiles;
   /** What must not go out ahead of a KeyUpdate that waits for room. */
@@ -86,13 +86,13 @@ export class KernelPath implements DataPath {
   #peerEnded = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
-    const { channel, installed, isServer, rekeys, rekeying, rekeyAfter, shadow } = parts;
+    const { channel, installed, isServer, parksRecords, rekeying, rekeyAfter, shadow } = parts;
     this.#channel = channel;
     this.#installed = installed;
     this.#owner = owner;
     this.#shadow = shadow;
     this.#files = new KernelFiles(channel, this.#filesOwner());
-    this.#parksKeyUpdates = rekeys;
+    this.#parksRecords = parksRecords;
     this.#keyUpdates =
       rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this.#keyUpdatesOwner());
     this.#control = new ControlRecords(isServer, installed.version);
@@ -130,8 +130,7 @@ export class KernelPath implements DataPath {
         forbidden: () => this.#act(this.#control.dataArrived()),
         ...this.#receiverSink(),
       },
-      // What says that they change it parks behind data, in TLS 1.2 too, where it must not come.
-      this.#parksKeyUpdates,
+      this.#parksRecords,
     );
     if (receiver !== null) this.#receiver = receiver;
     return receiver !== null;

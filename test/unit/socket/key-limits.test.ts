@@ -82,7 +82,7 @@ beforeEach(() => {
         fragmentLimit: null,
       },
       isServer: true,
-      rekeys: true,
+      parksRecords: true,
       rekeying: new Rekeying(channel.asChannel(), randomBytes(32), randomBytes(32)),
       rekeyAfter: LIMIT,
       shadow: null,
