@@ -171,8 +171,9 @@ bool Channel::ReadStream() {
   // to us. It refuses this then.
   napi_value yes = nullptr;
   if (napi_coerce_to_bool(env, Napi::Boolean::New(env, true), &yes) != napi_ok) return false;
+  int calls = 0;
   while (true) {
-    switch (reader->Read()) {
+    switch (reader->Read(&calls)) {
       case StreamReader::Event::kNone:
         return true;
       case StreamReader::Event::kOther:
@@ -199,6 +200,8 @@ bool Channel::TellOther(const Received& other, StreamReader& reader) {
       !Call(on_other_, arguments.size(), arguments.data(), &forbids)) {
     return false;
   }
+  // Nothing came that would say whether data may be next.
+  if (other.size == -EAGAIN) return true;
   // No result: it has thrown.
   bool forbidden = false;
   if (forbids != nullptr) napi_get_value_bool(env, forbids, &forbidden);

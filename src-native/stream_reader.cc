@@ -67,11 +67,12 @@ uv_buf_t StreamReader::Allocate() {
   return buffer;
 }
 
-StreamReader::Event StreamReader::Read() {
+StreamReader::Event StreamReader::Read(int* calls) {
   Scratch& scratch = *scratch_;
   bool again = false;
-  for (int calls = 0; wanted_ && readable_; calls++) {
-    if (calls == kCallsPerTurn) return Event::kTurnOver;
+  while (wanted_ && readable_) {
+    if (*calls == kCallsPerTurn) return Event::kTurnOver;
+    ++*calls;
     // A second look seldom finds anything: no buffer of the consumer's for that.
     uv_buf_t buffer = again ? uv_buf_init(nullptr, 0) : Allocate();
     const size_t room = again ? scratch.size() : buffer.len;

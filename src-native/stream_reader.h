@@ -52,7 +52,8 @@ class StreamReader {
     kOther,     // something else than data: other()
     kTurnOver,  // others should have their turn; Read() is still due
   };
-  Event Read();
+  // `calls`: how often the kernel has been asked in this turn, 0 at first, whatever came of it.
+  Event Read(int* calls);
 
   // A control record, forbidden data, the end (0, of no type or of data), or a negated errno. The
   // payload is valid until the next call of any reader with the same scratch.

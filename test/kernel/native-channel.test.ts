@@ -3,6 +3,7 @@ import { type CipherGCMTypes, createDecipheriv } from 'node:crypto';
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { Direction, Ready } from '../../lib/kernel/binding.js';
+import * as node from '../../lib/node-private.js';
 import {
   AEADS,
   AES128,
@@ -279,6 +280,31 @@ describeKernel('the native layer under kernel TLS', () => {
     // readRecord() is a plain recv(); nobody should call it under TLS.
     expect(pair.b.readRecord()).toBe(-EIO);
     expect(await receive(pair.b)).toEqual({ type: ALERT, payload: Buffer.of(1, 0) });
+  });
+
+  test('a turn of reading is over after so many records, whatever they are', async () => {
+    await using pair = await KernelPair.keyed({ version: TLS13, aead: AES128 });
+    for (let i = 0; i < 100; i++) pair.a.sendRecord(ALERT, Buffer.of(1, 90));
+    await arrived(pair.sockets[0]!);
+    const handle = node.handleOf(pair.sockets[1]!)!;
+    node.claimReading(handle);
+    let told: number[] = [];
+    node.whileReading(handle, () =>
+      pair.b.feedStream((result) => {
+        told.push(result);
+        return false;
+      }, 0),
+    );
+    pair.b.startReading();
+    const turns = [32, 32, 32, 4].map(() => {
+      told = [];
+      pair.b.read();
+      return told;
+    });
+    const alert = ALERT * 0x1000000 + 2;
+    const of = (records: number): number[] => Array.from({ length: records }, () => alert);
+    const full = [...of(32), -EAGAIN];
+    expect(turns).toEqual([full, full, full, of(4)]);
   });
 
   test('readiness is told for records under TLS', async () => {
