@@ -18,7 +18,9 @@ export const fault = (call: FaultyCall, errno: Errno, nth = 1): string =>
 
 /** The environment of a process in which `KTLS_FAULT` works. */
 export function withFaults(): NodeJS.ProcessEnv {
-  return { LD_PRELOAD: library() };
+  // Behind what is there already, as sanitizers must be.
+  const others = process.env['LD_PRELOAD']?.split(':').filter(Boolean) ?? [];
+  return { LD_PRELOAD: [...others, library()].join(':') };
 }
 
 function library(): string {
