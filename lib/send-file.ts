@@ -1,6 +1,6 @@
 /** `sendFile`: one call for every target, `sendfile(2)` where that can be. */
 import { OutgoingMessage, ServerResponse } from 'node:http';
-import type { Duplex, Writable } from 'node:stream';
+import { Duplex, type Writable } from 'node:stream';
 import { invalidArgument } from './errors.js';
 import { type SendFileInit, parseSendFile } from './options.js';
 import type { WriteCallback } from './socket/data-path.js';
@@ -55,18 +55,43 @@ function writesItself(response: ServerResponse): boolean {
 
 /** The marker goes the way of every piece of the body, and waits with it for its place on the wire. */
 function respond(response: ServerResponse, request: FileRequest): Promise<number> {
-  const closed = (): void => request.interrupt(response.req.socket.errored);
-  response.once('close', closed);
+  const { socket } = response.req;
+  const unwatch = watch(socket, request);
   request.chunked = () => response.chunkedEncoding;
   request.opened.then(
     () => {
-      if (response.destroyed) closed();
-      else uncorked(response, () => void queueFile(response, request));
+      if (response.destroyed) request.interrupt(socket.errored);
+      else if (!request.over) uncorked(response, () => void queueFile(response, request));
     },
     // What `sent` says too.
     () => undefined,
   );
-  return request.sent.finally(() => response.off('close', closed));
+  return request.sent.finally(unwatch);
+}
+
+const waiting = Symbol('ktls.waiting');
+
+/**
+ * A response that waits behind another one is not told of the end of their connection: Node emits its 'close' on
+ * the first of them only.
+ *
+ * @returns Ends it; to be called when the request is over.
+ */
+function watch(
+  connection: Duplex & { [waiting]?: Set<FileRequest> },
+  request: FileRequest,
+): () => void {
+  if (connection.destroyed) request.interrupt(connection.errored);
+  let requests = connection[waiting];
+  if (requests === undefined) {
+    const all = (requests = new Set());
+    connection[waiting] = all;
+    connection.once('close', () => {
+      for (const each of all) each.interrupt(connection.errored);
+    });
+  }
+  requests.add(request);
+  return () => void requests.delete(request);
 }
 
 /**
@@ -92,6 +117,9 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   const closed = (): void => request.interrupt(target.errored);
   const failed = (error: Error): void => request.interrupt(error);
   target.once('close', closed).once('error', failed);
+  const { req } = target as Partial<ServerResponse>;
+  const connection: unknown = target instanceof ServerResponse ? req?.socket : null;
+  const unwatch = connection instanceof Duplex ? watch(connection, request) : () => undefined;
   const carrier = {
     writeData: (data: Buffer, callback: WriteCallback) => void target.write(data, callback),
     reset: (error: Error) => void target.destroy(error),
@@ -102,5 +130,6 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
     return await request.sent;
   } finally {
     target.off('close', closed).off('error', failed);
+    unwatch();
   }
 }

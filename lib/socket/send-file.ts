@@ -84,6 +84,11 @@ export class FileRequest {
     if (!this.#over) signal?.addEventListener('abort', this.#aborted);
   }
 
+  /** Sent, or given up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** Its turn has come. `callback` goes to the stream: an error there is the end of the stream. */
   run(carrier: FileCarrier, callback: WriteCallback): void {
     if (this.#over) {

@@ -129,6 +129,52 @@ for (const length of [true, false]) {
   });
 }
 
+for (const how of ['of its own', 'of the application’s']) {
+  it(`gives up behind a response that is never sent, with a write ${how}`, async () => {
+    const outcomes: Promise<unknown>[] = [];
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const server = http.createServer((request, response) => {
+      if (request.url === '/never') return;
+      const write = response.write.bind(response) as (...args: unknown[]) => boolean;
+      if (how !== 'of its own') response.write = (...args: unknown[]) => write(...args);
+      outcomes.push(sendFile(response, file).catch((error: unknown) => error));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    client.write(get('/never') + get('/file').repeat(20));
+    await expect.poll(() => openFiles(file)).toBe(20);
+    client.destroy();
+    for (const outcome of await Promise.all(outcomes)) {
+      expect(outcome).toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+    }
+    await expect.poll(() => openFiles(file)).toBe(0);
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+    server.close();
+  });
+}
+
+it('sends nothing on a connection that is over already', async () => {
+  const outcome = new Promise((resolve) => {
+    const server = http.createServer((request, response) => {
+      request.socket.destroy();
+      server.close();
+      resolve(sendFile(response, file).catch((error: unknown) => error));
+    });
+    server.listen(0, '127.0.0.1', () => {
+      const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      client.on('error', () => undefined);
+      client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    });
+  });
+  expect(await outcome).toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+  await expect.poll(() => openFiles(file)).toBe(0);
+});
+
 it('keeps a file’s place in a response that is corked', async () => {
   const server = http.createServer((_request, response) => {
     response.flushHeaders();

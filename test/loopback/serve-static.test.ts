@@ -452,6 +452,22 @@ it('sends the file that the headers describe, whenever it is replaced', async ()
   await served.close();
 });
 
+it('closes the files of responses that wait in the pipeline of a client that goes', async () => {
+  const handler = serveStatic(root);
+  const served = await listening(
+    http.createServer((request, response) => {
+      if (request.url !== '/never') handler(request, response);
+    }),
+  );
+  const client = connect(served.port, '127.0.0.1');
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+  client.write(get('/never') + get('/file.bin').repeat(20));
+  await expect.poll(() => openFiles(file)).toBeGreaterThanOrEqual(20);
+  client.destroy();
+  await expect.poll(() => openFiles(file)).toBe(0);
+  await served.close();
+});
+
 it('leaves a response alone that was answered meanwhile', async () => {
   const handler = serveStatic(root);
   const served = await listening(
