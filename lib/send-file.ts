@@ -1,6 +1,6 @@
 /** `sendFile`: one call for every target, `sendfile(2)` where that can be. */
 import { OutgoingMessage, ServerResponse } from 'node:http';
-import { Duplex, type Writable } from 'node:stream';
+import { Duplex, Writable } from 'node:stream';
 import { invalidArgument } from './errors.js';
 import { type SendFileInit, parseSendFile } from './options.js';
 import type { WriteCallback } from './socket/data-path.js';
@@ -120,8 +120,9 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   const { req } = target as Partial<ServerResponse>;
   const connection: unknown = target instanceof ServerResponse ? req?.socket : null;
   const unwatch = connection instanceof Duplex ? watch(connection, request) : () => undefined;
+  const writer = writerOf(target);
   const carrier = {
-    writeData: (data: Buffer, callback: WriteCallback) => void target.write(data, callback),
+    writeData: writer.write,
     reset: (error: Error) => void target.destroy(error),
   };
   if (target.destroyed) closed();
@@ -131,5 +132,49 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   } finally {
     target.off('close', closed).off('error', failed);
     unwatch();
+    writer.release();
   }
+}
+
+interface Writer {
+  /** Calls back when the target may be given more. */
+  readonly write: (data: Buffer, callback: WriteCallback) => void;
+  /** Lets go of the target. */
+  readonly release: () => void;
+}
+
+/**
+ * Node's own writes call back. What stands in the place of one may know nothing of that, as with the middleware
+ * `compression`: it is believed in what it returns, as by `pipe`.
+ */
+function writerOf(target: Writable): Writer {
+  if (callsBack(target)) {
+    return {
+      write: (data, callback) => void target.write(data, callback),
+      release: () => undefined,
+    };
+  }
+  let next: WriteCallback | null = null;
+  const drained = (): void => {
+    const callback = next;
+    next = null;
+    callback?.(null);
+  };
+  target.on('drain', drained);
+  return {
+    write: (data, callback) => {
+      next = callback;
+      // Nothing at all is no refusal.
+      if ((target.write(data) as unknown) !== false) drained();
+    },
+    release: () => void target.off('drain', drained),
+  };
+}
+
+function callsBack(target: Writable): boolean {
+  const { prototype } = OutgoingMessage;
+  if (target.write === Writable.prototype.write || target.write === prototype.write) return true;
+  // Not imported: who has no response of HTTP/2 need not load it.
+  const { Http2ServerResponse } = process.getBuiltinModule('node:http2');
+  return target instanceof Http2ServerResponse && !Object.hasOwn(target, 'write');
 }

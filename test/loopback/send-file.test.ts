@@ -6,6 +6,7 @@ import * as http from 'node:http';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { createGzip, gunzipSync } from 'node:zlib';
 import { afterAll, expect, it } from 'vitest';
 import { sendFile } from '../../lib/index.js';
 import { connectPair, readExactly } from '../support/connection.js';
@@ -214,6 +215,36 @@ it('goes through a response’s own write where that was replaced', async () => 
   server.close();
   server.closeAllConnections();
 });
+
+it.each([3_000, 300_000])(
+  'goes through a write that never calls back, with %i bytes',
+  async (size) => {
+    const gzip = createGzip();
+    const server = http.createServer((_request, response) => {
+      const write = response.write.bind(response) as (chunk: Buffer) => boolean;
+      const end = response.end.bind(response);
+      const on = response.on.bind(response) as (type: string, listener: () => void) => object;
+      // As the middleware `compression` does.
+      gzip.on('data', (chunk: Buffer) => {
+        if (!write(chunk)) gzip.pause();
+      });
+      gzip.on('end', () => end());
+      response.on('drain', () => gzip.resume());
+      response.write = (chunk: Buffer) => gzip.write(chunk);
+      response.on = ((type: string, listener: () => void) =>
+        type === 'drain' ? gzip.on(type, listener) : on(type, listener)) as typeof response.on;
+      void sendFile(response, file, { end: size - 1 }).then((bytes) => gzip.end(String(bytes)));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const received = gunzipSync(Buffer.from(await answer.arrayBuffer()));
+    const expected = Buffer.concat([content.subarray(0, size), Buffer.from(String(size))]);
+    expect(received.equals(expected)).toBe(true);
+    server.close();
+    server.closeAllConnections();
+  },
+);
 
 it('leaves the answer to the application when there is no such file', async () => {
   const server = http.createServer((_request, response) => {
