@@ -15,6 +15,7 @@ export interface ReadStreamLike {
   readonly start?: number | undefined;
   readonly end?: number | undefined;
   readonly bytesRead?: number | undefined;
+  on?(event: 'error', listener: () => void): unknown;
   destroy(): unknown;
 }
 
@@ -71,7 +72,10 @@ function locate(source: unknown, range: SendFileRange): Located {
       // Before the stream is destroyed, and its descriptor with it.
       const located =
         typeof fd === 'number' ? { fd: duplicate(fd), range: own } : { path: path!, range: own };
-      (source as ReadStreamLike).destroy();
+      const stream = source as ReadStreamLike;
+      // One that is opening its file still says so if it cannot; so does whoever opens it for us.
+      stream.on?.('error', () => undefined);
+      stream.destroy();
       return located;
     }
   }

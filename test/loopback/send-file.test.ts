@@ -260,6 +260,19 @@ it('leaves the answer to the application when there is no such file', async () =
   server.closeAllConnections();
 });
 
+it('rejects for a ReadStream that cannot open its file, which harms nobody', async () => {
+  const ended = await runScript(`
+    const { PassThrough } = await import('node:stream');
+    const absent = () => fs.createReadStream('/nonexistent');
+    const failed = absent();
+    await once(failed, 'error').catch(() => undefined);
+    for (const source of [absent(), failed]) {
+      await ktls.sendFile(new PassThrough(), source).catch(({ code }) => say(code));
+    }
+  `);
+  expect(ended).toMatchObject({ ...clean, stdout: 'ENOENT\nENOENT\n' });
+});
+
 it('streams to node:tls and to any Writable', async () => {
   const through = new PassThrough();
   const received = buffer(through);
