@@ -79,9 +79,11 @@ export class FileRequest {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.opened = signal?.aborted ? Promise.reject(abortError(signal)) : openFile(source, options);
+    // Aborted already, too: a wrong source is one, and a ReadStream is taken over.
+    this.opened = openFile(source, options);
     this.opened.catch((error: unknown) => this.#fail(error as Error));
-    if (!this.#over) signal?.addEventListener('abort', this.#aborted);
+    if (signal?.aborted) this.#aborted();
+    else signal?.addEventListener('abort', this.#aborted);
   }
 
   /** Sent, or given up. */

@@ -1,7 +1,7 @@
 /** `sendFile` where there is no kernel TLS: plain sockets, plain HTTP, and whatever else is a Writable. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, truncateSync } from 'node:fs';
+import { createReadStream, readFileSync, truncateSync } from 'node:fs';
 import * as http from 'node:http';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
@@ -346,6 +346,34 @@ it('rejects when a Writable is destroyed', async () => {
   sent.catch(() => undefined);
   setImmediate(() => void through.destroy());
   await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+});
+
+it('takes its source also when it was aborted before', async () => {
+  const options = { signal: AbortSignal.abort() };
+  const source = createReadStream(file);
+  await once(source, 'open');
+  const outcome = sendFile(new PassThrough(), source, options);
+  await expect(outcome).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  await expect.poll(() => openFiles(file)).toBe(0);
+  expect(() => sendFile(new PassThrough(), {} as unknown as string, options)).toThrow(
+    expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
+  );
+});
+
+it('leaves the answer to the application when it is aborted before the file is open', async () => {
+  const server = http.createServer((_request, response) => {
+    const controller = new AbortController();
+    sendFile(response, file, { signal: controller.signal }).catch((error: unknown) => {
+      response.writeHead(503).end((error as NodeJS.ErrnoException).code);
+    });
+    controller.abort();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  expect([answer.status, await answer.text()]).toEqual([503, 'ABORT_ERR']);
+  server.close();
+  server.closeAllConnections();
 });
 
 it.each([
