@@ -61,12 +61,21 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
   request.opened.then(
     () => {
       if (response.destroyed) request.interrupt(socket.errored);
-      else if (!request.over) uncorked(response, () => void queueFile(response, request));
+      else if (!request.over) queue(response, request);
     },
     // What `sent` says too.
     () => undefined,
   );
   return request.sent.finally(unwatch);
+}
+
+function queue(response: ServerResponse, request: FileRequest): void {
+  try {
+    uncorked(response, () => void queueFile(response, request));
+  } catch (error) {
+    // Of the headers, or that there may be no body.
+    request.interrupt(error as Error);
+  }
 }
 
 const waiting = Symbol('ktls.waiting');
@@ -108,9 +117,12 @@ function uncorked(response: ServerResponse, write: () => void): void {
   // Node corks a connection that is not by itself, up to the next turn.
   const { socket } = response;
   socket?.cork();
-  write();
-  socket?.uncork();
-  for (let cork = 0; cork < corks; cork++) response.cork();
+  try {
+    write();
+  } finally {
+    socket?.uncork();
+    for (let cork = 0; cork < corks; cork++) response.cork();
+  }
 }
 
 async function stream(target: Writable, request: FileRequest): Promise<number> {
@@ -121,8 +133,18 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   const connection: unknown = target instanceof ServerResponse ? req?.socket : null;
   const unwatch = connection instanceof Duplex ? watch(connection, request) : () => undefined;
   const writer = writerOf(target);
+  let begun = false;
   const carrier = {
-    writeData: writer.write,
+    writeData: (data: Buffer, callback: WriteCallback): void => {
+      try {
+        writer.write(data, callback);
+        begun = true;
+      } catch (error) {
+        // A target that got nothing is not destroyed.
+        if (begun) callback(error as Error);
+        else request.interrupt(error as Error);
+      }
+    },
     reset: (error: Error) => void target.destroy(error),
   };
   if (target.destroyed) closed();

@@ -7,7 +7,7 @@ import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createGzip, gunzipSync } from 'node:zlib';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { sendFile } from '../../lib/index.js';
 import { connectPair, readExactly } from '../support/connection.js';
 import { openFiles } from '../support/leaks.js';
@@ -346,6 +346,76 @@ it('rejects when a Writable is destroyed', async () => {
   sent.catch(() => undefined);
   setImmediate(() => void through.destroy());
   await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+});
+
+describe('rejects with what a response’s write throws', () => {
+  /** What comes of it, how often the response is corked then, and the answer. */
+  async function refused(
+    prepare: (response: http.ServerResponse) => void,
+    { method = 'GET', ...options }: http.ServerOptions & { method?: string } = {},
+  ): Promise<{ code: unknown; corked: number; destroyed: boolean; status: number | undefined }> {
+    const seen = { code: null as unknown, corked: 0, destroyed: false };
+    const server = http.createServer(options, (_request, response) => {
+      prepare(response);
+      sendFile(response, file).catch((error: unknown) => {
+        seen.code = (error as NodeJS.ErrnoException).code;
+        seen.corked = response.writableCorked;
+        seen.destroyed = response.destroyed;
+        if (response.destroyed) return;
+        while (response.writableCorked > 0) response.uncork();
+        if (!response.headersSent) response.statusCode = 500;
+        response.end();
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const ask = async (): Promise<number> => {
+      const answer = await fetch(`http://127.0.0.1:${port}`, { method });
+      await answer.arrayBuffer();
+      return answer.status;
+    };
+    const status = await ask().catch(() => undefined);
+    await expect.poll(() => openFiles(file)).toBe(0);
+    server.close();
+    server.closeAllConnections();
+    return { ...seen, status };
+  }
+
+  it.each([0, 2])('of its head, corked %i times', async (corks) => {
+    const outcome = await refused((response) => {
+      for (let cork = 0; cork < corks; cork++) response.cork();
+      response.statusCode = 1000;
+    });
+    const code = 'ERR_HTTP_INVALID_STATUS_CODE';
+    expect(outcome).toEqual({ code, corked: corks, destroyed: false, status: 500 });
+  });
+
+  it('of its head, where its write was replaced', async () => {
+    const outcome = await refused((response) => {
+      const write = response.write.bind(response) as (chunk: Buffer) => boolean;
+      response.write = (chunk: Buffer) => write(chunk);
+      response.statusCode = 1000;
+    });
+    const code = 'ERR_HTTP_INVALID_STATUS_CODE';
+    expect(outcome).toEqual({ code, corked: 0, destroyed: false, status: 500 });
+  });
+
+  it('of a body that HEAD may not have', async () => {
+    const options = { method: 'HEAD', rejectNonStandardBodyWrites: true };
+    const outcome = await refused(() => undefined, options);
+    const code = 'ERR_HTTP_BODY_NOT_ALLOWED';
+    expect(outcome).toMatchObject({ code, destroyed: false });
+  });
+
+  it('of a body longer than it was to be, which the peer has a part of', async () => {
+    const outcome = await refused((response) => {
+      response.strictContentLength = true;
+      response.setHeader('content-length', 100_000);
+    });
+    const code = 'ERR_HTTP_CONTENT_LENGTH_MISMATCH';
+    expect(outcome).toEqual({ code, corked: 0, destroyed: true, status: undefined });
+  });
 });
 
 it('takes its source also when it was aborted before', async () => {
