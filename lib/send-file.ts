@@ -145,7 +145,11 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
         else request.interrupt(error as Error);
       }
     },
-    reset: (error: Error) => void target.destroy(error),
+    reset: (error: Error): void => {
+      // The application has it by the promise, which may be settled before the 'error' comes.
+      target.on('error', () => undefined);
+      target.destroy(error);
+    },
   };
   if (target.destroyed) closed();
   else request.run(carrier, () => undefined);

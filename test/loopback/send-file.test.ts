@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createReadStream, readFileSync, truncateSync } from 'node:fs';
 import * as http from 'node:http';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createGzip, gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -346,6 +346,29 @@ it('rejects when a Writable is destroyed', async () => {
   sent.catch(() => undefined);
   setImmediate(() => void through.destroy());
   await expect(sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+});
+
+it.each(['a timer', 'a microtask'])('harms nobody when it is aborted in %s', async (where) => {
+  const uncaught: unknown[] = [];
+  const onUncaught = (error: unknown): void => void uncaught.push(error);
+  process.on('uncaughtException', onUncaught);
+  const controller = new AbortController();
+  const target = new Writable({ write: (_chunk, _encoding, callback) => setTimeout(callback, 1) });
+  const outcome = sendFile(target, file, { signal: controller.signal });
+  outcome.catch(() => undefined);
+  while (target.writableLength === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  // `once` of node:events would listen for 'error' too.
+  const closed = new Promise<void>((resolve) => target.once('close', resolve));
+  setTimeout(() => {
+    if (where === 'a timer') controller.abort();
+    else void Promise.resolve().then(() => controller.abort());
+  });
+  await expect(outcome).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  await closed;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  process.off('uncaughtException', onUncaught);
+  expect(uncaught).toEqual([]);
+  expect(target.errored).toMatchObject({ code: 'ABORT_ERR' });
 });
 
 describe('rejects with what a response’s write throws', () => {
