@@ -33,8 +33,11 @@ export interface PathOwner {
   /** The peer will send no more. */
   deliverEnd(closeNotify: boolean): void;
   destroy(error?: Error): void;
-  /** Whether anything is awaited for which the event loop must live on. */
-  waiting(waits: boolean): void;
+  /**
+   * What the event loop must live on for: data to come, unless the application has unreferenced the socket;
+   * what is on its way to the peer, even then, as it does for what libuv writes.
+   */
+  waiting(reading: boolean, sending: boolean): void;
   /** Destroys the connection with RST, which no peer takes for a regular end. */
   reset(error: Error): void;
   /** Something is being written, or was: the idle timer starts anew. */

@@ -79,7 +79,7 @@ export class KernelPath implements DataPath {
   #closing: Closing | null = null;
   #receiving = false;
   /** What the owner was last told. */
-  #waits: boolean | null = null;
+  #waits: { receiving: boolean; sending: boolean } | null = null;
   /** Whether the channel tells of room to write, as it does at first. */
   #watchesWritable = true;
   #closed = false;
@@ -293,12 +293,11 @@ export class KernelPath implements DataPath {
   /** The event loop lives on for data to come, and for what is not yet with TCP. */
   #wait(): void {
     if (this.#closed) return;
-    const sending = this.#sending;
+    const [receiving, sending] = [this.#receiving, this.#sending];
     if (sending) this.#watchWritable(true);
-    const waits = this.#receiving || sending;
-    if (waits === this.#waits) return;
-    this.#waits = waits;
-    this.#owner.waiting(waits);
+    if (receiving === this.#waits?.receiving && sending === this.#waits.sending) return;
+    this.#waits = { receiving, sending };
+    this.#owner.waiting(receiving, sending);
   }
 
   /** Each time that the peer has made room costs a wake-up, if one asks for it. */

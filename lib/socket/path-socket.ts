@@ -25,7 +25,8 @@ export abstract class PathSocket extends TlsApi {
   #readWanted = false;
   #fileBytes = 0;
   #bytesInClear = 0;
-  #waiting = true;
+  #reading = true;
+  #sending = false;
   #referenced = true;
 
   static {
@@ -130,8 +131,9 @@ export abstract class PathSocket extends TlsApi {
         this.#consumer!.deliverEnd();
       },
       destroy: (error) => void this.destroy(error),
-      waiting: (waits) => {
-        this.#waiting = waits;
+      waiting: (reading, sending) => {
+        this.#reading = reading;
+        this.#sending = sending;
         this.#updateReference();
       },
       reset: (error) => node.resetWith(this, error),
@@ -194,7 +196,7 @@ export abstract class PathSocket extends TlsApi {
   }
 
   #updateReference(): void {
-    if (this.#referenced && this.#waiting) this.#channel?.ref();
+    if (this.#sending || (this.#referenced && this.#reading)) this.#channel?.ref();
     else this.#channel?.unref();
   }
 }

@@ -111,7 +111,7 @@ export class UserSpacePath implements DataPath {
 
   #wait(reading: boolean): void {
     this.#reading = reading;
-    this.#owner.waiting(reading || this.#writing > 0);
+    this.#owner.waiting(reading, this.#writing > 0);
   }
 
   close(error: Error | null): void {

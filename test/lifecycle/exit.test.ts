@@ -1,11 +1,15 @@
 /** A process can end at any moment, and ends by itself when there is nothing left to do. */
-import { expect, it, vi } from 'vitest';
+import { afterAll, expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
+import { Scratch } from '../support/scratch.js';
 import { clean, runScript, startScript, scriptTimeout } from '../support/script.js';
 import { limitTcpBuffers, narrow } from '../support/tcp-buffers.js';
 import { stages } from './stages.js';
 
 vi.setConfig(scriptTimeout);
+
+const scratch = new Scratch();
+afterAll(() => scratch.remove());
 
 /** Both roles in one process: each event of interest comes to pass, the failed handshake last. */
 const everyEvent = `
@@ -147,6 +151,62 @@ describeKernel('a process ends by itself', () => {
         });
       `);
       expect(ended).toMatchObject({ ...clean, stdout: 'secured\n' });
+    });
+  }
+
+  const carriers = {
+    'the kernel': {},
+    // CBC, which no kernel has.
+    'node:tls': { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES256-SHA384' },
+  };
+  const sendings: [carrier: keyof typeof carriers, what: string, send: string][] = [
+    ['the kernel', 'data', 'socket.end(Buffer.alloc(given.length))'],
+    ['the kernel', 'a file', 'socket.sendFile(given.file).then(() => socket.end())'],
+    ['node:tls', 'data', 'socket.end(Buffer.alloc(given.length))'],
+  ];
+  for (const [carrier, what, send] of sendings) {
+    it(`not before ${carrier} has sent ${what} of an unreferenced socket`, async (context) => {
+      limitTcpBuffers(context, narrow);
+      const length = 4 << 20;
+      const file = scratch.write('file', Buffer.alloc(length));
+      const reader = startScript(`
+        const listener = server({}, tls.createServer);
+        listener.on('secureConnection', (socket) => {
+          let length = 0;
+          socket.on('data', (data) => {
+            length += data.length;
+            socket.pause();
+            setTimeout(() => socket.resume(), 1);
+          });
+          socket.on('end', () => {
+            say('received', length);
+            socket.end();
+            listener.close();
+          });
+        });
+        say('port', await listening(listener));
+      `);
+      const sent = await runScript(
+        `
+        const socket = connect(given.port, given.options);
+        await once(socket, 'secureConnect');
+        socket.resume();
+        socket.unref();
+        say(socket.offload.offloaded);
+        ${send};
+        `,
+        {
+          given: {
+            port: Number(await reader.said('port')),
+            options: carriers[carrier],
+            length,
+            file,
+          },
+        },
+      );
+      expect(sent).toMatchObject({ ...clean, stdout: `${carrier === 'the kernel'}\n` });
+      expect(await reader.said('received')).toBe(String(length));
+      expect(await reader.ended).toMatchObject(clean);
     });
   }
 

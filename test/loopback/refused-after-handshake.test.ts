@@ -27,6 +27,9 @@ import { type Role, type Version, roles, versions } from '../support/scripted.js
 import { Witness } from '../support/witness.js';
 import { tap } from '../support/wire.js';
 
+/** Of our sockets, those that keep the event loop alive. */
+const referenced = vi.hoisted(() => new Set<object>());
+
 vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
   const original = await importOriginal<typeof import('../../lib/kernel/binding.js')>();
   const binding = original.loadBinding();
@@ -34,6 +37,21 @@ vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
   class PlainChannel extends binding.Channel {
     override attachUlp(): number {
       return 0;
+    }
+
+    override ref(): void {
+      referenced.add(this);
+      super.ref();
+    }
+
+    override unref(): void {
+      referenced.delete(this);
+      super.unref();
+    }
+
+    override close(): void {
+      referenced.delete(this);
+      super.close();
     }
   }
   return { ...original, loadBinding: () => ({ ...binding, Channel: PlainChannel }) };
@@ -200,6 +218,22 @@ for (const version of versions) {
         expect(timedOut.first).not.toBe(subject);
         subject.end();
         expect((await received).toString()).toBe(sent);
+      });
+
+      it(`keeps the process alive until an unreferenced ${role} has sent what it wrote`, async () => {
+        await using pair = await open(version, ours(role));
+        const [subject, peer] = facing(role, pair);
+        subject.resume();
+        expect(referenced.size).toBe(1);
+        subject.unref();
+        expect(referenced.size).toBe(0);
+        const size = 16 << 20;
+        peer.pause();
+        subject.write(Buffer.alloc(size));
+        await exchangeTurns();
+        expect(referenced.size).toBe(1);
+        await readExactly(peer, size);
+        await expect.poll(() => referenced.size).toBe(0);
       });
 
       it(`keeps what has come for a ${role} that reads late, and its own side open`, async () => {
