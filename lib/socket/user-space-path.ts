@@ -80,9 +80,10 @@ export class UserSpacePath implements DataPath {
       },
       reset: (error: Error) => this.#owner.reset(error),
     };
+    const written = this.#written(callback);
     request.run(carrier, (error) => {
       this.#file = null;
-      callback(error);
+      written(error);
     });
   }
 

@@ -163,6 +163,7 @@ describeKernel('a process ends by itself', () => {
     ['the kernel', 'data', 'socket.end(Buffer.alloc(given.length))'],
     ['the kernel', 'a file', 'socket.sendFile(given.file).then(() => socket.end())'],
     ['node:tls', 'data', 'socket.end(Buffer.alloc(given.length))'],
+    ['node:tls', 'a file', 'socket.sendFile(given.file).then(() => socket.end())'],
   ];
   for (const [carrier, what, send] of sendings) {
     it(`not before ${carrier} has sent ${what} of an unreferenced socket`, async (context) => {

@@ -7,7 +7,7 @@ import { createSecureServer } from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
 import { KtlsError, OffloadedSocket } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
@@ -23,6 +23,7 @@ import {
   readExactly,
 } from '../support/connection.js';
 import { openSockets, onlyOpen } from '../support/leaks.js';
+import { Scratch } from '../support/scratch.js';
 import { type Role, type Version, roles, versions } from '../support/scripted.js';
 import { Witness } from '../support/witness.js';
 import { tap } from '../support/wire.js';
@@ -61,6 +62,9 @@ vi.mock('../../lib/kernel/probe.js', async (importOriginal) => ({
   kernelRefusal: () => null,
   cipherRefusal: () => new KtlsError('ERR_KTLS_CIPHER', 'it is not in this kernel'),
 }));
+
+const scratch = new Scratch();
+afterAll(() => scratch.remove());
 
 const pairings: [server: Side, client: Side][] = [
   ['ktls', 'node'],
@@ -220,7 +224,7 @@ for (const version of versions) {
         expect((await received).toString()).toBe(sent);
       });
 
-      it(`keeps the process alive until an unreferenced ${role} has sent what it wrote`, async () => {
+      it(`keeps the process alive until an unreferenced ${role} has sent all`, async () => {
         await using pair = await open(version, ours(role));
         const [subject, peer] = facing(role, pair);
         subject.resume();
@@ -228,12 +232,19 @@ for (const version of versions) {
         subject.unref();
         expect(referenced.size).toBe(0);
         const size = 16 << 20;
-        peer.pause();
-        subject.write(Buffer.alloc(size));
-        await exchangeTurns();
-        expect(referenced.size).toBe(1);
-        await readExactly(peer, size);
-        await expect.poll(() => referenced.size).toBe(0);
+        const content = Buffer.alloc(size);
+        const file = scratch.write('file', content);
+        for (const send of [
+          () => void subject.write(content),
+          () => void ktls.sendFile(subject, file),
+        ]) {
+          peer.pause();
+          send();
+          await exchangeTurns();
+          expect(referenced.size).toBe(1);
+          await readExactly(peer, size);
+          await expect.poll(() => referenced.size).toBe(0);
+        }
       });
 
       it(`keeps what has come for a ${role} that reads late, and its own side open`, async () => {
