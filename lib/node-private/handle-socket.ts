@@ -9,7 +9,11 @@ import { ECANCELED, type JsStream, jsStream, statusOf } from './js-stream.js';
 export abstract class HandleSocket extends Socket {
   static #Handle: (new () => JsStream & { socket: HandleSocket }) | undefined;
   readonly #native: JsStream;
-  #write: object | null = null;
+  /**
+   * The first is under way. node:tls has one at a time, but for an empty one of the application's, which it
+   * passes on as it is although it may still have records of its own to write.
+   */
+  #writes: { request: object; chunks: Buffer[] }[] = [];
   #shutdown: object | null = null;
 
   constructor(allowHalfOpen: boolean) {
@@ -30,7 +34,7 @@ export abstract class HandleSocket extends Socket {
 
   /** Whether node:tls has been told of all its writes. */
   protected get idle(): boolean {
-    return this.#write === null;
+    return this.#writes.length === 0;
   }
 
   /** node:tls consumes it within the call. Not to be called within a call of its own. */
@@ -45,10 +49,11 @@ export abstract class HandleSocket extends Socket {
   /** What `writeOut` was given is written; node:tls is told in an immediate, in which it may write more. */
   protected written(error?: Error): void {
     setImmediate(() => {
-      const request = this.#write;
-      if (request === null) return;
-      this.#write = null;
-      this.#native.finishWrite(request, statusOf(error));
+      const [write, next] = this.#writes;
+      if (write === undefined) return;
+      this.#writes.shift();
+      if (next !== undefined) this.writeOut(next.chunks);
+      this.#native.finishWrite(write.request, statusOf(error));
       if (!this.idle) return;
       if (this.#shutdown !== null) this.#end(this.#shutdown);
       this.wroteAll();
@@ -68,9 +73,10 @@ export abstract class HandleSocket extends Socket {
 
   /** Tells node:tls what comes of its requests when the socket closes. */
   #cancel(): void {
-    const [write, shutdown] = [this.#write, this.#shutdown];
-    this.#write = this.#shutdown = null;
-    if (write !== null) this.#native.finishWrite(write, ECANCELED);
+    const [writes, shutdown] = [this.#writes, this.#shutdown];
+    this.#writes = [];
+    this.#shutdown = null;
+    for (const { request } of writes) this.#native.finishWrite(request, ECANCELED);
     if (shutdown !== null) this.#native.finishShutdown(shutdown, ECANCELED);
   }
 
@@ -94,8 +100,9 @@ export abstract class HandleSocket extends Socket {
       }
 
       onwrite(request: object, chunks: Buffer[]): number {
-        this.socket.#write = request;
-        this.socket.writeOut(chunks);
+        const { socket } = this;
+        socket.#writes.push({ request, chunks });
+        if (socket.#writes.length === 1) socket.writeOut(chunks);
         return 0;
       }
 
@@ -103,7 +110,7 @@ export abstract class HandleSocket extends Socket {
         const { socket } = this;
         socket.#shutdown = request;
         // A close_notify, say, goes first.
-        if (socket.#write === null) socket.#end(request);
+        if (socket.idle) socket.#end(request);
         return 0;
       }
 

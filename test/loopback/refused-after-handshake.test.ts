@@ -207,6 +207,27 @@ for (const version of versions) {
         await once(listener, 'close');
       });
 
+      it(`writes nothing and then something at once, as a ${role}`, async () => {
+        const [server, client] = ours(role);
+        const { listener, port } = await listen(server, limits(version));
+        const begin = (socket: AnySocket): void => {
+          socket.write('');
+          socket.write('a');
+          socket.write('');
+          socket.write('b');
+        };
+        listener.on('secureConnection', begin);
+        const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+        const socket = connectTo(port, client, limits(version));
+        socket.on('secureConnect', () => begin(socket));
+        const [accepting] = await accepted;
+        const both = [await readExactly(accepting, 2), await readExactly(socket, 2)];
+        expect(both.map(String)).toEqual(['ab', 'ab']);
+        socket.destroy();
+        listener.close();
+        await once(listener, 'close');
+      });
+
       it(`is not idle while a ${role} writes`, async () => {
         await using pair = await open(version, ours(role));
         await using idle = await open(version, ours(role));
