@@ -14,6 +14,7 @@ import { type Channel, Ready } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import { type OffloadSettings, type SendFileInit, parseSendFile } from '../options.js';
 import { maxPlaintextLength } from '../tls/constants.js';
+import { unharmed } from '../unharmed.js';
 import type { Outlives } from './after-handshake.js';
 import type { DataPath, WriteCallback } from './data-path.js';
 import type { FileSource } from './file-source.js';
@@ -313,7 +314,7 @@ export class OffloadedSocket extends PathSocket {
     this.#rejected = true;
     // A socket that is connecting has no addresses.
     node.setConnecting(this, false);
-    this.#init.rejected?.(error);
+    unharmed(() => this.#init.rejected?.(error));
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {

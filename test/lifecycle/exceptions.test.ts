@@ -79,6 +79,24 @@ describeKernel('an exception', () => {
     });
   }
 
+  it("in 'tlsClientError' leaves nothing of the connection", async () => {
+    const ended = await runScript(
+      `
+      process.on('uncaughtException', (error) => say(error.message));
+      // CBC, which no kernel has.
+      const refused = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES256-SHA384' };
+      const listener = server({ ...refused, mode: 'require' });
+      listener.on('tlsClientError', () => { throw new Error('caught'); });
+      const client = connect(await listening(listener), refused, tls.connect);
+      client.on('error', () => undefined);
+      client.on('close', () => listener.close(() => say('closed')));
+      client.resume();
+      `,
+      { deadline: 40_000 },
+    );
+    expect(ended).toMatchObject({ ...clean, stdout: 'caught\nclosed\n' });
+  });
+
   it('of one connection leaves the others alone', async () => {
     const ended = await runScript(`
       const one = await pair();
