@@ -11,7 +11,9 @@ import type { Channel } from '../kernel/binding.js';
 import {
   type ConnectionListener,
   freeTls,
+  learnPeer,
   presentHost,
+  pskCallbackWith,
   serverFacade,
   setConnecting,
 } from '../node-private.js';
@@ -99,6 +101,7 @@ export class Handshake {
     const facade = serverFacade(server, {
       listenerCount: (event) => server.listenerCount(event) + (event === 'keylog' ? 1 : 0),
       emit: (event, ...args) => handshake.#serverEvent(server, event, args),
+      ...pskCallbackWith(server, () => handshake.#socket),
     });
     listener.call(facade, handshake.#transport);
     handshake.#transport.keepWritable();
@@ -189,6 +192,13 @@ export class Handshake {
     else this.#transport.destroy();
   }
 
+  /** The owner's, for a callback of the application's on a server. */
+  get #socket(): Socket {
+    const { socket } = this.#owner;
+    learnPeer(socket);
+    return socket;
+  }
+
   #serverEvent(server: tls.Server, event: string | symbol, args: unknown[]): boolean {
     switch (event) {
       case 'keylog': {
@@ -200,7 +210,7 @@ export class Handshake {
           line.fill(0);
           return false;
         }
-        return heard(() => server.emit(event, line, this.#owner.socket));
+        return heard(() => server.emit(event, line, this.#socket));
       }
       case 'secureConnection':
         this.#secure(args[0] as TLSSocket);

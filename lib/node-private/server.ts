@@ -45,3 +45,24 @@ export function serverFacade(
 ): TlsServer {
   return Object.assign(Object.create(server) as TlsServer, overrides);
 }
+
+/**
+ * For a facade: the server's `pskCallback`, told of the socket that `socketOf` returns instead of the one on
+ * which node:tls does the handshake.
+ */
+export function pskCallbackWith(server: TlsServer, socketOf: () => Socket): object {
+  const symbol = Object.getOwnPropertySymbols(server).find(
+    ({ description }) => description === 'pskcallback',
+  );
+  if (symbol === undefined) return {};
+  const callback = (server as unknown as Record<symbol, PskCallback | undefined>)[symbol];
+  if (callback === undefined) return {};
+  return {
+    [symbol]: (_inner: TLSSocket, identity: string) => {
+      const socket = socketOf();
+      return callback.call(socket, socket, identity);
+    },
+  };
+}
+
+type PskCallback = (this: Socket, socket: Socket, identity: string) => unknown;

@@ -79,6 +79,14 @@ export function setConnecting(socket: Socket, connecting: boolean): void {
   (socket as unknown as Record<'connecting', boolean>).connecting = connecting;
 }
 
+/** Has a socket know its peer's address although it is connecting: Node, which keeps it, asks for none then. */
+export function learnPeer(socket: Socket): void {
+  const { connecting } = socket;
+  setConnecting(socket, false);
+  Reflect.get(socket, 'remoteAddress');
+  setConnecting(socket, connecting);
+}
+
 /** The name that was looked up to connect the socket: node:tls verifies it if it was told no other. */
 export function connectedHost(socket: Socket): string | undefined {
   return internals(socket)._host ?? undefined;

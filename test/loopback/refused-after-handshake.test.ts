@@ -28,7 +28,7 @@ import { type Role, type Version, roles, versions } from '../support/scripted.js
 import { Witness } from '../support/witness.js';
 import { tap } from '../support/wire.js';
 
-/** Of our sockets, those that keep the event loop alive. */
+/** What keeps the event loop alive for our sockets: their channels. */
 const referenced = vi.hoisted(() => new Set<object>());
 
 vi.mock('../../lib/kernel/binding.js', async (importOriginal) => {
@@ -188,6 +188,39 @@ for (const version of versions) {
       });
     }
 
+    it("tells 'pskCallback' and 'keylog' of the socket that it secures, addresses included", async () => {
+      const psk = Buffer.alloc(32, 9);
+      const ciphers = version === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'PSK-AES128-GCM-SHA256';
+      const both = { ...limits(version), ciphers };
+      const told: { by: string; socket: unknown; address: string | undefined }[] = [];
+      const tell = (by: string, socket: Socket): void => {
+        told.push({ by, socket, address: socket.remoteAddress });
+      };
+      const { listener, port } = await listen('ktls', {
+        ...both,
+        pskCallback(socket, identity) {
+          tell(identity, socket);
+          tell('this', this as unknown as Socket);
+          return psk;
+        },
+      });
+      listener.on('keylog', (_line, socket) => tell('keylog', socket));
+      const accepted = once(listener, 'secureConnection') as Promise<[AnySocket]>;
+      const client = connectTo(port, 'node', {
+        ...both,
+        pskCallback: () => ({ psk, identity: 'somebody' }),
+        checkServerIdentity: () => undefined,
+      });
+      const [server] = await accepted;
+      expect(server).toBeInstanceOf(OffloadedSocket);
+      expect([...new Set(told.map(({ by }) => by))]).toEqual(['somebody', 'this', 'keylog']);
+      expect(told.filter(({ socket }) => socket !== server)).toEqual([]);
+      expect(new Set(told.map(({ address }) => address))).toEqual(new Set(['127.0.0.1']));
+      client.destroy();
+      listener.close();
+      await once(listener, 'close');
+    });
+
     for (const role of roles) {
       it(`passes on what was written before it was secured, by a ${role}`, async () => {
         const [server, client] = ours(role);
@@ -246,6 +279,7 @@ for (const version of versions) {
       });
 
       it(`keeps the process alive until an unreferenced ${role} has sent all`, async () => {
+        referenced.clear();
         await using pair = await open(version, ours(role));
         const [subject, peer] = facing(role, pair);
         subject.resume();
