@@ -23,11 +23,12 @@ const allowed: [place: string, from: string[]][] = [
   ['errors', []],
   ['diagnostics', ['errors']],
   ['package-root', []],
+  ['unharmed', []],
   ['options', ['errors']],
   ['node-private', ['node-private/']],
   ['node-private/', ['node-private/']],
   ['kernel/', ['kernel/', 'tls/', 'errors', 'package-root']],
-  ['handshake/', ['handshake/', 'tls/', 'kernel/binding', 'node-private', 'errors']],
+  ['handshake/', ['handshake/', 'tls/', 'kernel/binding', 'node-private', 'errors', 'unharmed']],
   [
     'socket/',
     [
@@ -39,6 +40,7 @@ const allowed: [place: string, from: string[]][] = [
       'errors',
       'diagnostics',
       'options',
+      'unharmed',
     ],
   ],
   ['decorate', ['socket/', 'send-file', 'errors', 'options']],
