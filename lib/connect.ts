@@ -84,7 +84,7 @@ function secure(
   const socket = new OffloadedSocket({
     key: internal,
     settings,
-    onread: raw === undefined ? onread : undefined,
+    onread: raw === undefined && isOwnBuffer(onread) ? onread : undefined,
     socket: definedOnly({
       allowHalfOpen,
       highWaterMark,
@@ -146,6 +146,14 @@ function canTakeOver(stream: Duplex, { ALPNProtocols }: ConnectOptions): boolean
   if (node.plainTcpHandle(stream) !== null) return true;
   // An http2 session wants to see a handle at once.
   return node.isConnectingTcp(stream) && ALPNProtocols === undefined;
+}
+
+/** As net.Socket decides, which takes no notice of what it cannot use. */
+function isOwnBuffer(onread: unknown): boolean {
+  if (typeof onread !== 'object' || onread === null) return false;
+  const { buffer, callback } = onread as Record<keyof OnReadOpts, unknown>;
+  const isBuffer = buffer instanceof Uint8Array || typeof buffer === 'function';
+  return isBuffer && typeof callback === 'function';
 }
 
 /**

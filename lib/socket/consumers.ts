@@ -74,54 +74,71 @@ export class Consumer {
 
 /** A program's own buffer, as `net.connect` takes one: outside of the Readable's accounting. */
 class OwnBuffer extends Consumer {
-  readonly #next: () => Uint8Array;
-  readonly #got: (bytes: number, buffer: Uint8Array) => boolean;
+  readonly #onread: OnReadOpts;
   /** Where the next bytes go. */
-  #target: Uint8Array | null = null;
+  #target: Uint8Array = NOTHING;
   /** It wants no more for now. */
   #halted = false;
   /** It is being called, and what it says meanwhile counts when that is over. */
   #calling = false;
   /** What it has not got yet. */
   #rest: Buffer = NOTHING;
+  /** The end is behind that. */
+  #ended = false;
 
   constructor(socket: Socket, onread: OnReadOpts) {
     super(socket);
-    this.#next = () => (typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer);
-    this.#got = (bytes, buffer) => onread.callback(bytes, buffer);
+    this.#onread = onread;
+    unharmed(() => this.#refill());
+  }
+
+  /** What is no buffer leaves the one there is, as with net.Socket. */
+  #refill(): void {
+    const { buffer } = this.#onread;
+    const next: unknown = typeof buffer === 'function' ? buffer() : buffer;
+    if (next instanceof Uint8Array) this.#target = next;
   }
 
   protected override take(chunk: Buffer): boolean {
-    this.#halted = false;
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     return this.#calling || this.#deliverRest();
   }
 
+  override deliverEnd(): void {
+    this.#ended = true;
+    if (!this.#calling) this.#deliverRest();
+  }
+
   /** @returns whether it has got all of it and wants more */
   #deliverRest(): boolean {
-    this.#target ??= this.#next();
     this.#calling = true;
     // It may have ended the connection.
-    while (this.#rest.length > 0 && !this.#halted && !this.socket.destroyed)
+    while (this.#rest.length > 0 && !this.#halted && !this.socket.destroyed) {
       unharmed(this.#deliverPart);
+    }
     this.#calling = false;
+    if (this.#ended && !this.#halted) {
+      this.#ended = false;
+      super.deliverEnd();
+    }
     return !this.#halted;
   }
 
   readonly #deliverPart = (): void => {
-    const target = this.#target!;
-    // As libuv has it.
+    const target = this.#target;
     if (target.length === 0) {
+      // As libuv has it.
       this.socket.destroy(errnoError(-ENOBUFS, 'read'));
       return;
     }
     const part = this.#rest.subarray(0, target.length);
     target.set(part);
+    // First of all: whatever is thrown below, it has got these.
     this.#rest = this.#rest.subarray(part.length);
-    const more = this.#got(part.length, target) as boolean | undefined;
+    const more: unknown = this.#onread.callback.call(this.socket, part.length, target);
     if (more === false) this.#halted = true;
     // Ahead of the next bytes, as net.Socket asks for it.
-    this.#target = this.#next();
+    this.#refill();
   };
 
   override pause(): boolean {

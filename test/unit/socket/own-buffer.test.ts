@@ -1,4 +1,5 @@
 /** `connect({ onread })`: a program's own buffer, whatever the program does while it is called. */
+import { once } from 'node:events';
 import { constants } from 'node:os';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -21,6 +22,10 @@ let got: Buffer;
 let calls: number;
 /** What the program does in its callback. */
 let program: () => unknown;
+/** What it answers when it is asked for a buffer. */
+let buffer: () => unknown;
+let channel: FakeChannel;
+let receiver: Receiver;
 
 /** As the socket has them. */
 function pause(): void {
@@ -34,23 +39,25 @@ beforeEach(async () => {
   link = await Link.open();
   [got, calls] = [Buffer.alloc(0), 0];
   program = () => undefined;
-  const channel = new FakeChannel(-constants.errno.EAGAIN);
+  const own = Buffer.alloc(30);
+  buffer = () => own;
+  channel = new FakeChannel(-constants.errno.EAGAIN);
   for (let at = 0; at < sent.length; at += RECORD) {
     channel.arrivals.push({ type: DATA, payload: sent.subarray(at, at + RECORD) });
   }
-  const receiver = new Receiver(channel.asChannel(), {
+  receiver = new Receiver(channel.asChannel(), {
     data: (chunk) => consumer.deliver(chunk),
     control: () => undefined,
-    end: () => undefined,
+    end: () => consumer.deliverEnd(),
     failed: () => undefined,
     waiting: () => undefined,
   });
   path = { read: () => receiver.start(), pause: () => receiver.pause() };
   consumer = consumerOf(link.socket, path as DataPath, false, {
-    buffer: Buffer.alloc(30),
-    callback: (bytes, buffer) => {
+    buffer: () => buffer() as Uint8Array,
+    callback: (bytes, own) => {
       calls++;
-      got = Buffer.concat([got, buffer.subarray(0, bytes)]);
+      got = Buffer.concat([got, own.subarray(0, bytes)]);
       return program() as boolean;
     },
   });
@@ -130,6 +137,54 @@ it('is left alone once it has destroyed the socket', async () => {
   path.read();
   for (let turns = 0; turns < 10; turns++) await immediate();
   expect(calls).toBe(1);
+});
+
+it('keeps its buffer if it has no other to offer', async () => {
+  path.read();
+  buffer = () => undefined;
+  await untilAll();
+});
+
+it('that is no buffer at all ends the connection, once', async () => {
+  const uncaught = await uncaughtDuring(async () => {
+    const thrown = new Error("the program's own");
+    consumer = consumerOf(link.socket, path as DataPath, false, {
+      buffer: () => {
+        throw thrown;
+      },
+      callback: () => true,
+    });
+    path.read();
+    await immediate();
+  });
+  expect(uncaught).toHaveLength(1);
+  expect(link.socket.errored).toMatchObject({ code: 'ENOBUFS' });
+});
+
+it('gets nothing while it is paused, from the start', async () => {
+  pause();
+  // As the socket does when it is secured, come what may.
+  path.read();
+  for (let turns = 0; turns < 10; turns++) await immediate();
+  expect(calls).toBe(0);
+  resume();
+  await untilAll();
+});
+
+it('is not overtaken by an end that comes while it is paused', async () => {
+  channel.arrivals.length = 0;
+  let ended = false;
+  link.socket.once('end', () => (ended = true));
+  program = () => false;
+  consumer.deliver(Buffer.alloc(50, 1));
+  consumer.deliverEnd();
+  for (let turns = 0; turns < 10; turns++) await immediate();
+  expect([got.length, ended]).toEqual([30, false]);
+  program = () => true;
+  const end = once(link.socket, 'end');
+  resume();
+  expect(got.length).toBe(50);
+  await end;
 });
 
 it('with no room in it ends the connection, as with net.Socket', async () => {
