@@ -35,6 +35,8 @@ export class RecordTransport extends HandleSocket {
   #wanted = false;
   #readable = false;
   #receiving = false;
+  /** The rest is going to be read in another turn, and not before. */
+  #due = false;
   #peerEnded = false;
   #unsent: Buffer[] = [];
   /** Bytes of the first of them that are sent. */
@@ -113,7 +115,7 @@ export class RecordTransport extends HandleSocket {
   }
 
   #receive(): void {
-    if (this.#receiving) return;
+    if (this.#receiving || this.#due) return;
     this.#receiving = true;
     // An exception is of a callback of the application within node:tls; it may catch it, and the handshake goes on.
     let unfinished = true;
@@ -121,9 +123,17 @@ export class RecordTransport extends HandleSocket {
       unfinished = this.#receiveSome();
     } finally {
       this.#receiving = false;
-      if (unfinished) setImmediate(() => this.#receive());
+      if (unfinished) this.#receiveLater();
     }
     if (!unfinished && this.idle) this.#observer.rested();
+  }
+
+  #receiveLater(): void {
+    this.#due = true;
+    setImmediate(() => {
+      this.#due = false;
+      this.#receive();
+    });
   }
 
   /** @returns whether there may be more */

@@ -74,6 +74,8 @@ export class Receiver {
   #wanted = false;
   #readable = true;
   #reading = false;
+  /** The rest is going to be read in another turn, and not before. */
+  #due = false;
   #stopped = false;
 
   constructor(channel: Channel, sink: ReceiverSink) {
@@ -108,24 +110,34 @@ export class Receiver {
   }
 
   #read(): void {
-    if (this.#reading) return;
+    if (this.#reading || this.#due) return;
     this.#reading = true;
-    let thrown = true;
+    // An exception is the application's, which may catch it; no second event will tell of what is still there.
+    let unfinished = true;
     try {
-      let calls = 0;
-      while (this.#wanted && this.#readable) {
-        if (calls++ === CALLS_PER_TURN) {
-          setImmediate(() => this.#read());
-          break;
-        }
-        this.#dispatch(this.#channel.receive(room(), slabUsed));
-      }
-      thrown = false;
+      unfinished = this.#readSome();
     } finally {
       this.#reading = false;
-      // By the application, which may catch it; no second event will tell of what is still there.
-      if (thrown) setImmediate(() => this.#read());
+      if (unfinished) this.#readLater();
     }
+  }
+
+  #readLater(): void {
+    this.#due = true;
+    setImmediate(() => {
+      this.#due = false;
+      this.#read();
+    });
+  }
+
+  /** @returns whether there may be more */
+  #readSome(): boolean {
+    let calls = 0;
+    while (this.#wanted && this.#readable) {
+      if (calls++ === CALLS_PER_TURN) return true;
+      this.#dispatch(this.#channel.receive(room(), slabUsed));
+    }
+    return false;
   }
 
   #dispatch(result: number): void {

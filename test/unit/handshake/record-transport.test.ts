@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { RecordTransport } from '../../../lib/handshake/record-transport.js';
-import type { Channel } from '../../../lib/kernel/binding.js';
+import { type Channel, Ready } from '../../../lib/kernel/binding.js';
 
 const RECORDS = 100;
 
@@ -30,6 +30,8 @@ it('lets others have their turn in a flood of records, and rests behind it', asy
   transport.attach({ readRecord } as unknown as Channel);
   while (read < RECORDS) {
     expect(read).toBeLessThanOrEqual(++turns * 32);
+    // That more has come makes nobody's turn longer.
+    transport.ready(Ready.READ);
     await immediate();
   }
   await immediate();

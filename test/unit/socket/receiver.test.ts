@@ -118,6 +118,9 @@ describe('Receiver', () => {
     channel.arrivals.push(...letters.map(data));
     receiver.start();
     expect(channel.receives).toBe(16);
+    // That more has come makes the turn no longer.
+    receiver.ready();
+    expect(channel.receives).toBe(16);
     await immediate();
     expect(seen.slice(1)).toEqual(letters);
   });
