@@ -55,8 +55,8 @@ export function pskCallbackWith(server: TlsServer, socketOf: () => Socket): obje
     ({ description }) => description === 'pskcallback',
   );
   if (symbol === undefined) return {};
-  const callback = (server as unknown as Record<symbol, PskCallback | undefined>)[symbol];
-  if (callback === undefined) return {};
+  const callback = (server as unknown as Record<symbol, PskCallback | null | undefined>)[symbol];
+  if (typeof callback !== 'function') return {};
   return {
     [symbol]: (_inner: TLSSocket, identity: string) => {
       const socket = socketOf();

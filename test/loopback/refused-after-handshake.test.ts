@@ -221,6 +221,20 @@ for (const version of versions) {
       await once(listener, 'close');
     });
 
+    it('does without a pskCallback that is null', async () => {
+      const options = { ...limits(version), pskCallback: null } as unknown as tls.TlsOptions;
+      const { listener, port } = await listen('ktls', options);
+      const accepted = once(listener, 'secureConnection');
+      const client = connectTo(port, 'node', {
+        ...limits(version),
+        pskCallback: () => ({ psk: Buffer.alloc(32, 9), identity: 'somebody' }),
+      });
+      await Promise.all([accepted, once(client, 'secureConnect')]);
+      client.destroy();
+      listener.close();
+      await once(listener, 'close');
+    });
+
     for (const role of roles) {
       it(`passes on what was written before it was secured, by a ${role}`, async () => {
         const [server, client] = ours(role);
