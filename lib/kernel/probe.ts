@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
-import { type CipherSuite, cipherSuites } from '../tls/cipher-suites.js';
+import { type CipherSuite, KernelCipher, cipherSuites } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
 import { type NativeBinding, loadBinding } from './binding.js';
 import { Question, isShortage } from './question.js';
@@ -99,6 +99,15 @@ export function cipherRefusal({ name, version, kernelCipher }: CipherSuite): Ktl
 /** Whether the kernel can change the keys of a TLS 1.3 connection with this cipher. */
 export function kernelRekeys(cipher: number): boolean {
   return kernelRefusal() === null && probeRekey(cipher) === 0;
+}
+
+/**
+ * Whether the kernel, of whichever version of TLS and cipher, may say nothing of a record that a read has met
+ * behind data. Those do that can change keys; where the answer is not to be had now it may.
+ */
+export function kernelMayParkRecords(): boolean {
+  const result = probeRekey(KernelCipher.aesGcm128);
+  return result === 0 || isShortage(result);
 }
 
 /** `0`, or the negated errno of the change of keys. Only called where `kernelRefusal` found none. */

@@ -5,9 +5,8 @@ import type { Negotiated } from '../handshake/negotiated.js';
 import { ServerFacts, type TlsFacts } from '../handshake/tls-facts.js';
 import type { Channel } from '../kernel/binding.js';
 import type { Installed } from '../kernel/install.js';
-import { kernelRekeys } from '../kernel/probe.js';
+import { kernelMayParkRecords, kernelRekeys } from '../kernel/probe.js';
 import { Rekeying } from '../kernel/rekey.js';
-import { KernelCipher } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
 import { Exporter } from '../tls/exporter.js';
 import type { KernelPathParts } from './kernel-path.js';
@@ -33,8 +32,7 @@ export function outlives(
 ): Outlives {
   const { isServer, secrets, serverRandom, receiveSequence } = handshake.observer;
   const { suite } = installed;
-  // A matter of the kernel's, whatever the cipher.
-  const parksRecords = kernelRekeys(KernelCipher.aesGcm128);
+  const parksRecords = kernelMayParkRecords();
   let shadow: SessionShadow | null = null;
   let rekeying: Rekeying | null = null;
   if (suite.version === ProtocolVersion.TLS13) {
