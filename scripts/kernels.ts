@@ -1,4 +1,4 @@
-/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas, or this host's. */
+/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas; and whether this host's would do. */
 import { readFileSync } from 'node:fs';
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 
@@ -21,13 +21,17 @@ export function wantedKernels(): WantedKernel[] {
   });
 }
 
-/** @returns those of `KTLS_KERNELS`, or else 6.12, each with this process's Node */
-export function wantedOrUsual(): KernelName[] {
+/**
+ * For what runs with this process's Node, or chooses it otherwise.
+ *
+ * @param usual - If `KTLS_KERNELS` names none.
+ */
+export function wantedOr(usual: readonly KernelName[]): readonly KernelName[] {
   const wanted = wantedKernels();
   if (wanted.some(({ node }) => node !== undefined)) {
     throw new Error('KTLS_KERNELS: another Node is for npm test only');
   }
-  return wanted.length > 0 ? wanted.map(({ kernel }) => kernel) : ['trixie'];
+  return wanted.length > 0 ? wanted.map(({ kernel }) => kernel) : usual;
 }
 
 export function hostHasKernelTls(): boolean {

@@ -5,8 +5,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { kernels } from '../vm/kernels.js';
-import { wantedKernels } from './kernels.js';
+import { isKernelName, kernels } from '../vm/kernels.js';
+import { wantedOr } from './kernels.js';
 import { NEED_KERNEL_TLS } from './vitest.js';
 
 /** A major or a version. */
@@ -20,10 +20,7 @@ const paths = orAll(
   words.filter((word) => !isNode(word)),
   NEED_KERNEL_TLS,
 );
-const wanted = orAll(
-  wantedKernels().map(({ kernel }) => kernel),
-  Object.keys(kernels),
-);
+const wanted = wantedOr(Object.keys(kernels).filter(isKernelName));
 const cells = nodes.flatMap((node) => wanted.map((kernel) => `${kernel}@${node}`));
 const program = fileURLToPath(new URL('./test.js', import.meta.url));
 const { status } = spawnSync(process.execPath, [program, ...paths], {
