@@ -77,7 +77,7 @@ function secure(
   if (reason !== null && mode !== 'require') return connectInUserSpace(options, reason, callback);
 
   // What is said of the TCP connection does not concern one that is there already.
-  const raw = options.socket as Socket | undefined;
+  const raw = (options.socket ?? undefined) as Socket | undefined;
   const { signal, onread, timeout, socket: _, ...handshakeOptions } = options;
   const { highWaterMark, noDelay, keepAlive, keepAliveInitialDelay } = options;
   const { allowHalfOpen } = raw ?? options;
@@ -104,7 +104,13 @@ function secure(
   }
   // By the signal: to connect would bring it back to life.
   if (socket.destroyed && raw === undefined) return socket;
-  socket.startClient(handshakeOptions, raw);
+  try {
+    socket.startClient(handshakeOptions, raw);
+  } catch (error) {
+    // A certificate, say, that is none. The signal lets go of a closed socket only.
+    socket.destroy();
+    throw error;
+  }
   if (raw !== undefined) return socket;
   if (timeout) socket.setTimeout(timeout);
   socket.connect(options as TcpNetConnectOpts);
@@ -117,7 +123,7 @@ function connectInUserSpace(
   callback: (() => void) | undefined,
 ): UserSpaceSocket {
   const { socket: stream } = options;
-  if (stream !== undefined) options.socket = asMereStream(stream);
+  if (stream) options.socket = asMereStream(stream);
   const socket = decorate(connectTls(options, callback), reason);
   publishRefusal({ socket, reason });
   return socket;

@@ -130,7 +130,7 @@ export function request(
   callback?: (response: IncomingMessage) => void,
 ): ClientRequest;
 export function request(...[first, second, third]: Arguments): ClientRequest {
-  if (typeof first !== 'string' && !(first instanceof URL)) {
+  if (typeof first !== 'string' && !isUrl(first)) {
     return https.request(withAgent(first), second as (response: IncomingMessage) => void);
   }
   const [options, callback] = typeof second === 'function' ? [{}, second] : [second ?? {}, third];
@@ -151,6 +151,12 @@ export function get(...args: Arguments): ClientRequest {
   const outgoing = request(...(args as Parameters<typeof request>));
   outgoing.end();
   return outgoing;
+}
+
+/** As node:https tells them apart: a URL may be of another realm or library. */
+function isUrl(value: RequestOptions | URL): value is URL {
+  const { href, protocol, auth, path } = value as Partial<URL & RequestOptions>;
+  return Boolean(href && protocol) && auth === undefined && path === undefined;
 }
 
 function withAgent(options: RequestOptions): RequestOptions {

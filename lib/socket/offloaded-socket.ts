@@ -217,7 +217,7 @@ export class OffloadedSocket extends PathSocket {
       offloaded: (left) => this.#offloaded(left),
       refused: (tls, reason) => this.#refused(tls, reason),
       rejected: (error, tls) => {
-        if (tls !== undefined) this.servername = servernameOf(tls);
+        if (tls !== undefined) this.#learn(tls);
         // node:tls ends without an error what it rejects.
         if (!this.#rejected) publishError({ socket: this, error });
         this.#reject(error);
@@ -227,8 +227,18 @@ export class OffloadedSocket extends PathSocket {
         if (event === 'session' && this.dataPath === null) this.#session = data;
         else this.#tell(event, data);
       },
-      failed: (error) => this.destroy(error),
+      failed: (error) => {
+        const tls = this.#handOver?.tls;
+        if (tls) this.#learn(tls);
+        this.destroy(error);
+      },
     };
+  }
+
+  /** Of a handshake that has failed: with whom, and what is wrong with the peer's certificate. */
+  #learn(tls: TLSSocket): void {
+    this.servername = servernameOf(tls);
+    this.authorizationError = tls.authorizationError;
   }
 
   /** Sends FIN. Unlike net.Socket's `_final` it does not wait for 'connect', which comes later here. */

@@ -53,6 +53,20 @@ describe('request and get', () => {
       '(URL, options, callback)',
       () => https.get(new URL(`https://127.0.0.1:${port}/x`), insecure, callback),
     ],
+    [
+      '(URL of another library, options)',
+      () => {
+        // With its properties on its prototype, and none of its own.
+        const url = Object.create({
+          href: `https://127.0.0.1:${port}/x`,
+          protocol: 'https:',
+          hostname: '127.0.0.1',
+          port: String(port),
+          pathname: '/x',
+        }) as URL;
+        return https.get(url, insecure);
+      },
+    ],
   ])('take %s', async (_signature, get) => {
     expect(await body(get())).toBe('you asked for /x');
   });

@@ -2,7 +2,7 @@
  * The hand-over's own path on any kernel: the TLS layer seems to be attached, the handshake runs over the
  * record transport, and then the kernel refuses. node:tls carries on, and nothing may be lost.
  */
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createSecureServer } from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -432,6 +432,49 @@ it('a connection that was aborted before it began is not begun', async () => {
   listener.close();
   await once(listener, 'close');
 });
+
+it('a socket option that is null is none', async () => {
+  const { listener, port } = await listen('node');
+  const socket = connectTo(port, 'ktls', { socket: null } as unknown as tls.ConnectionOptions);
+  expect(socket).toBeInstanceOf(OffloadedSocket);
+  await once(socket, 'secureConnect');
+  socket.destroy();
+  listener.close();
+  await once(listener, 'close');
+});
+
+it('a connect that throws leaves nothing with its signal', () => {
+  const { signal } = new AbortController();
+  const wrong = { signal, cert: 'none' } as tls.ConnectionOptions;
+  expect(() => connectTo(1, 'ktls', wrong)).toThrow();
+  expect(() => connectTo(1, 'node', wrong)).toThrow();
+  return expect.poll(() => getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+for (const version of versions) {
+  it(`both ends know why a certificate was not accepted (${version})`, async () => {
+    const reason = 'DEPTH_ZERO_SELF_SIGNED_CERT';
+    const mutual = { ...limits(version), requestCert: true, rejectUnauthorized: true };
+    const { listener, port } = await listen('ktls', mutual);
+    const refused = once(listener, 'tlsClientError') as Promise<[Error, tls.TLSSocket]>;
+    const stranger = connectTo(port, 'node', { ...limits(version), ...ecdsaCertificate() });
+    stranger.on('error', () => undefined);
+    const [, rejected] = await refused;
+    expect(rejected.authorizationError).toBe(reason);
+    stranger.destroy();
+    listener.close();
+    await once(listener, 'close');
+
+    const server = await listen('node', limits(version));
+    const options = { rejectUnauthorized: true, servername: 'name.test' };
+    const client = connectTo(server.port, 'ktls', { ...limits(version), ...options });
+    const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe(reason);
+    expect([client.authorizationError, client.servername]).toEqual([reason, 'name.test']);
+    server.listener.close();
+    await once(server.listener, 'close');
+  });
+}
 
 it('a connection whose TCP socket is destroyed as it connects ends with that', async () => {
   const { listener, port } = await listen('node');
