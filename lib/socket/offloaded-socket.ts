@@ -350,12 +350,19 @@ export class OffloadedSocket extends PathSocket {
     this.#taken?.release();
   }
 
+  /** With nothing to send there is nothing to wait for, and a peer may never end the handshake. */
+  override destroySoon(): void {
+    if (this.dataPath === null && this.writableLength === 0) this.destroy();
+    else super.destroySoon();
+  }
+
   /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */
   override resetAndDestroy(): this {
-    if (this.channel !== null) node.setConnecting(this, false);
     const { tcp } = this;
-    if (tcp === this) return super.resetAndDestroy();
-    tcp.resetAndDestroy();
-    return this.destroy();
+    if (tcp !== this) tcp.resetAndDestroy();
+    // Without a channel there is no connection yet that could be reset.
+    if (tcp !== this || this.channel === null) return this.destroy();
+    node.setConnecting(this, false);
+    return super.resetAndDestroy();
   }
 }

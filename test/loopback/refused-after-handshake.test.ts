@@ -433,6 +433,25 @@ it('a connection that was aborted before it began is not begun', async () => {
   await once(listener, 'close');
 });
 
+for (const how of ['destroySoon', 'resetAndDestroy'] as const) {
+  for (const wait of [0, 100]) {
+    it(`${how} does not wait for a peer that says nothing (after ${wait} ms)`, async () => {
+      const accepted: Socket[] = [];
+      const silent = createServer((socket) => accepted.push(socket.on('error', () => undefined)));
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const socket = connectTo((silent.address() as AddressInfo).port, 'ktls');
+      expect(socket).toBeInstanceOf(OffloadedSocket);
+      const closed = once(socket, 'close');
+      if (wait > 0) await sleep(wait);
+      socket[how]();
+      await closed;
+      for (const each of accepted) each.destroy();
+      silent.close();
+    });
+  }
+}
+
 it('a socket option that is null is none', async () => {
   const { listener, port } = await listen('node');
   const socket = connectTo(port, 'ktls', { socket: null } as unknown as tls.ConnectionOptions);
