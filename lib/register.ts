@@ -34,12 +34,12 @@ function register(settings: OffloadSettings): void {
     apply(target, server: tls.Server | undefined, args) {
       if (!(server instanceof tls.Server)) return Reflect.construct(Server, args) as tls.Server;
       Reflect.apply(target as unknown as (...args: unknown[]) => void, server, args);
-      offloadWith(server, settings, false);
+      offloadWherePossible(server, settings);
       return server;
     },
     construct(target, args, newTarget) {
       const server = Reflect.construct(target, args, newTarget) as tls.Server;
-      offloadWith(server, settings, false);
+      offloadWherePossible(server, settings);
       return server;
     },
   });
@@ -53,13 +53,23 @@ function register(settings: OffloadSettings): void {
   report(`node:tls, node:https and node:http2 offload (${mode})`);
 }
 
+/** A server whose listener somebody has wrapped (a tracer, say) is none that could be offloaded. */
+function offloadWherePossible(server: tls.Server, settings: OffloadSettings): void {
+  try {
+    offloadWith(server, settings, false);
+  } catch (error) {
+    if (settings.mode === 'require') throw error;
+    report(`a server stays with node:tls: ${(error as Error).message}`);
+  }
+}
+
 /** http2 was loaded before us, and extends node:tls's own server. */
 function replaceSecureServer(settings: OffloadSettings): void {
   const http2 = createRequire(import.meta.url)('node:http2') as typeof import('node:http2');
   const { createSecureServer } = http2;
   http2.createSecureServer = ((...args: Parameters<typeof createSecureServer>) => {
     const server = createSecureServer(...args);
-    offloadWith(server, settings, false);
+    offloadWherePossible(server, settings);
     return server;
   }) as typeof createSecureServer;
 }

@@ -55,4 +55,30 @@ describe('the variable KTLS', () => {
     );
     expect(lines(ended.stdout)).toEqual([`client ${refusal!.code}`, `server ${refusal!.code}`]);
   });
+
+  const wrapped = `
+    const { EventEmitter } = await import('node:events');
+    const { on } = EventEmitter.prototype;
+    EventEmitter.prototype.on = function (event, listener) {
+      return on.call(this, event, function (...args) { return listener.apply(this, args); });
+    };
+    try {
+      const listener = server({}, tls.createServer);
+      listener.on('secureConnection', (socket) => socket.end('served'));
+      const client = connect(await listening(listener), {}, tls.connect);
+      client.on('data', (data) => say(data)).on('close', () => listener.close()).on('error', () => undefined);
+    } catch ({ code }) {
+      say(code);
+    }
+  `;
+
+  it('=prefer leaves a server alone whose listener is wrapped', async () => {
+    const ended = await start('prefer', wrapped);
+    expect([ended.code, ended.stdout]).toEqual([0, 'served\n']);
+    expect(ended.stderr).toMatch(/a server stays with node:tls/);
+  });
+
+  it('=require does not', async () => {
+    expect((await start('require', wrapped)).stdout).toBe('ERR_KTLS_NOT_A_TLS_SERVER\n');
+  });
 });
