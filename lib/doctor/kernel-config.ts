@@ -1,6 +1,6 @@
 /** How the kernel was built, and whether its modules are there and may be loaded. */
 import { type Finding, fail, info, pass, warn } from './finding.js';
-import { type System, inUserNamespace, isNetworkAdmin, readLine } from './system.js';
+import { type System, inUserNamespace, isNetworkAdmin, readLine, sysIsReadable } from './system.js';
 
 type Setting = 'y' | 'm' | 'n';
 
@@ -29,10 +29,25 @@ export function kernelConfig(system: System): ((option: string) => Setting) | nu
   };
 }
 
-/** `tls` among `/proc/sys/net/ipv4/tcp_available_ulp`: loaded or built in. */
-export function tlsIsLoaded(system: System): boolean {
-  const available = readLine(system, '/proc/sys/net/ipv4/tcp_available_ulp');
-  return available?.split(/\s+/).includes('tls') ?? false;
+/** What can be put on top of TCP; `null` but in the initial network namespace, which alone has the file. */
+const layers = (system: System): readonly string[] | null =>
+  readLine(system, '/proc/sys/net/ipv4/tcp_available_ulp')?.split(/\s+/) ?? null;
+
+/** Whether the kernel has its TLS at hand: loaded or built in. */
+function tlsIsLoaded(system: System): boolean {
+  return (
+    system.probe().available ||
+    system.list('/sys/module/tls').length > 0 ||
+    (layers(system)?.includes('tls') ?? false)
+  );
+}
+
+/** That `/sys/module` does not list it says nothing where there is no `/sys`. */
+function tlsIsBuiltIn(system: System): boolean {
+  if (kernelConfig(system)?.('CONFIG_TLS') === 'y') return true;
+  return (
+    tlsIsLoaded(system) && sysIsReadable(system) && system.list('/sys/module/tls').length === 0
+  );
 }
 
 export function checkKernelConfig(system: System): Finding[] {
@@ -88,25 +103,26 @@ export function checkModules(system: System): Finding[] {
 }
 
 function whenLoaded(system: System): Finding {
-  const builtIn = system.list('/sys/module/tls').length === 0;
   return pass(
     'module.loaded',
     'The tls module',
-    builtIn ? 'It is part of the kernel.' : 'It is loaded.',
+    tlsIsBuiltIn(system) ? 'It is part of the kernel.' : 'It is loaded.',
   );
 }
 
 function whenAbsent(system: System): Finding[] {
+  const { reason } = system.probe();
+  const why =
+    layers(system) === null && reason !== null
+      ? `${reason.message} (${reason.code}).`
+      : 'The kernel does not list "tls" in /proc/sys/net/ipv4/tcp_available_ulp.';
+  // Where nothing but the probe tells, what kept it from asking says nothing of the module.
+  if (layers(system) === null && reason?.code !== 'ERR_KTLS_MODULE') {
+    return [info('module.loaded', 'The tls module', `Nothing here tells of it: ${why}`)];
+  }
   const block = loadingBlock(system);
   const fix = block?.fix ?? 'modprobe tls';
-  const findings = [
-    fail(
-      'module.loaded',
-      'The tls module',
-      'The kernel does not list "tls" in /proc/sys/net/ipv4/tcp_available_ulp.',
-      fix,
-    ),
-  ];
+  const findings = [fail('module.loaded', 'The tls module', why, fix)];
   if (block !== null) {
     findings.push(fail('module.autoload', 'Loading by the kernel itself', block.why, block.fix));
   } else if (!isNetworkAdmin(system)) {
@@ -169,8 +185,7 @@ function atBoot(system: System): Finding {
     ),
   ];
   const named = files.find((path) => /^\s*tls\s*$/m.test(system.read(path) ?? ''));
-  const builtIn = tlsIsLoaded(system) && system.list('/sys/module/tls').length === 0;
-  if (named !== undefined || builtIn) {
+  if (named !== undefined || tlsIsBuiltIn(system)) {
     return pass('module.boot', 'Loading at boot', named ? `${named} names it.` : 'It is built in.');
   }
   return warn(

@@ -104,6 +104,9 @@ export function readLine(system: System, path: string): string | null {
   return system.read(path)?.trim() ?? null;
 }
 
+/** Whether `/sys` is mounted, and may be read. Every network namespace has at least `lo`. */
+export const sysIsReadable = (system: System): boolean => system.list('/sys/class/net').length > 0;
+
 /** A field of `/proc/self/status`. */
 export function statusField(system: System, name: string): string | null {
   const text = system.read('/proc/self/status') ?? '';

@@ -30,17 +30,24 @@ const files: Files = {
 
 /** `null` where nothing readable tells: a container does not see its host's `/lib/modules`. */
 export function tlsModule({ read, exists }: Files = files): TlsModule | null {
+  if (exists('/sys/module/tls')) return 'loaded';
+  // Only the initial network namespace has this file.
   const layers = read('/proc/sys/net/ipv4/tcp_available_ulp').trim().split(/\s+/);
-  if (layers.includes('tls')) return exists('/sys/module/tls') ? 'loaded' : 'built-in';
-  const has = kernelHasTls({ read, exists });
-  return has === null ? null : has ? 'loadable' : 'absent';
+  return layers.includes('tls') ? 'built-in' : asBuilt({ read });
 }
 
 /** Whether the running kernel was built with TLS; `null` where nothing readable tells. */
 export function kernelHasTls({ read }: Files = files): boolean | null {
+  const built = asBuilt({ read });
+  return built === null ? null : built !== 'absent';
+}
+
+function asBuilt({ read }: Pick<Files, 'read'>): 'built-in' | 'loadable' | 'absent' | null {
   const modules = read(`/lib/modules/${release()}/modules.dep`);
   const builtin = read(`/lib/modules/${release()}/modules.builtin`);
   const config = read(`/boot/config-${release()}`) || read('/proc/config.gz');
-  if (/^CONFIG_TLS=/m.test(config) || (modules + builtin).includes('/net/tls/tls.ko')) return true;
-  return config === '' && modules === '' ? null : false;
+  const file = '/net/tls/tls.ko';
+  if (/^CONFIG_TLS=y$/m.test(config) || builtin.includes(file)) return 'built-in';
+  if (/^CONFIG_TLS=m$/m.test(config) || modules.includes(file)) return 'loadable';
+  return config === '' && modules === '' ? null : 'absent';
 }

@@ -26,12 +26,14 @@ export function changed(
     links?: Record<string, string>;
     drivers?: Record<string, InterfaceFacts>;
     process?: Partial<Recording['process']>;
+    probe?: Partial<Recording['probe']>;
   },
 ): Recording {
   const files = Object.entries({ ...recording.files, ...change.files });
   return {
     ...recording,
     process: { ...recording.process, ...change.process },
+    probe: { ...recording.probe, ...change.probe },
     files: Object.fromEntries(
       files.filter((entry): entry is [string, string] => entry[1] !== null),
     ),

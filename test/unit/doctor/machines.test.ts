@@ -134,6 +134,44 @@ describe('a module that is not loaded', () => {
   });
 });
 
+describe('a container with a network namespace of its own', () => {
+  const layers = '/proc/sys/net/ipv4/tcp_available_ulp';
+  const contained = (name: MachineName, change: Parameters<typeof changed>[1] = {}) =>
+    findings(changed(changed(machine(name), { files: { [layers]: null } }), change));
+
+  it('has the module that the host has loaded', () => {
+    const found = contained('debian-6.12');
+    expect([...found.values()].filter(({ verdict }) => verdict === 'fail')).toEqual([]);
+    expect(found.get('module.loaded')).toMatchObject({ verdict: 'pass', why: 'It is loaded.' });
+    expect(found.get('module.boot')!.verdict).toBe('warn');
+  });
+
+  it.each<[string, Record<string, string>, string[], string]>([
+    ['its configuration', { '/proc/config.gz': 'CONFIG_TLS=y\n' }, [], 'pass'],
+    ['its absence among the modules', {}, ['lo'], 'pass'],
+    ['nothing, without /sys', {}, [], 'warn'],
+  ])('knows that it is built in by %s', (_, files, interfaces, verdict) => {
+    const directories = { '/sys/module/tls': [], '/sys/class/net': interfaces };
+    const found = contained('debian-6.12', { files, directories });
+    expect(found.get('module.loaded')!.verdict).toBe('pass');
+    expect(found.get('module.boot')!.verdict).toBe(verdict);
+  });
+
+  it('lacks the module that the probe did not find', () => {
+    const loaded = contained('debian-6.12-no-module').get('module.loaded')!;
+    expect(loaded).toMatchObject({ verdict: 'fail', fix: 'modprobe tls' });
+    expect(loaded.why).toContain('ERR_KTLS_MODULE');
+  });
+
+  it('does not take what kept the probe from asking for the want of a module', () => {
+    const reason = { code: 'ERR_KTLS_SANDBOX', message: 'no loopback connection' };
+    const found = contained('debian-6.12-no-module', { probe: { reason } });
+    expect(found.get('module.loaded')).toMatchObject({ verdict: 'info', fix: null });
+    expect(found.get('module.loaded')!.why).toContain('no loopback connection');
+    expect(found.has('module.autoload')).toBe(false);
+  });
+});
+
 describe('sandboxes', () => {
   const sandboxed = (change: Parameters<typeof changed>[1]) =>
     findings(changed(changed(machine('debian-6.12'), { files: { '/.dockerenv': null } }), change));

@@ -16,6 +16,10 @@ describe('the TLS of the kernel', () => {
   it.each([
     ['loaded', machine({ [layers]: 'espintcp mptcp tls\n' }, '/sys/module/tls')],
     ['built-in', machine({ [layers]: 'tls\n' })],
+    // In a network namespace of its own, which does not have the list.
+    ['loaded', machine({}, '/sys/module/tls')],
+    ['loaded', machine({ [boot]: 'CONFIG_TLS=m\n' }, '/sys/module/tls')],
+    ['built-in', machine({ '/proc/config.gz': 'CONFIG_TLS=y\n' })],
     ['loadable', machine({ [layers]: 'espintcp\n', [boot]: 'CONFIG_TLS=m\n' })],
     ['loadable', machine({ [layers]: '\n', '/proc/config.gz': 'CONFIG_NET=y\nCONFIG_TLS=m\n' })],
     ['loadable', machine({ [layers]: '\n', [dependencies]: 'kernel/net/tls/tls.ko.xz:\n' })],
