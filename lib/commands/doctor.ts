@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { parseArgs } from 'node:util';
 import { examine } from '../doctor/examine.js';
 import type { Section } from '../doctor/finding.js';
-import { type TlsVersion, judge, tryAddress, tryPeer } from '../doctor/live.js';
+import { type TlsVersion, judgeAll, tryAddress, tryPeer } from '../doctor/live.js';
 import { recorded } from '../doctor/recording.js';
 import { makeReport, toText } from '../doctor/report.js';
 import { thisSystem } from '../doctor/system.js';
@@ -76,7 +76,7 @@ async function live(target: Target | null, iface: string | undefined): Promise<S
         : tryPeer(target.host, target.port, version)),
     );
   }
-  return { name: 'A real connection', findings: evidence.flatMap(judge) };
+  return { name: 'A real connection', findings: judgeAll(evidence) };
 }
 
 /** An address that needs no scope. */

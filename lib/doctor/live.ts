@@ -29,6 +29,8 @@ export interface Evidence {
   /** Of the interface's TLS counters: what changed. */
   readonly card: Readonly<Record<string, number>>;
   readonly error: string | null;
+  /** The error's code; `null` if there is none. */
+  readonly code: string | null;
 }
 
 const size = 1 << 20;
@@ -91,7 +93,7 @@ async function tryConnection(
     name: null,
     echoed: 0,
   };
-  let error: string | null = null;
+  let failure: Pick<Evidence, 'error' | 'code'> = { error: null, code: null };
   const socket = connect(options);
   try {
     await within(deadline, once(socket, 'secureConnect'));
@@ -99,7 +101,7 @@ async function tryConnection(
     found.name = interfaceOf(socket.localAddress);
     if (echo) found.echoed = await within(deadline, echoOnce(socket));
   } catch (caught) {
-    error = caught instanceof Error ? caught.message : String(caught);
+    failure = failureOf(caught);
   } finally {
     socket.on('error', () => undefined);
     socket.destroy();
@@ -115,8 +117,14 @@ async function tryConnection(
       found.name === null
         ? {}
         : difference(cardsBefore.get(found.name) ?? {}, cardStatistics(found.name)),
-    error,
+    ...failure,
   };
+}
+
+function failureOf(error: unknown): Pick<Evidence, 'error' | 'code'> {
+  const { message, code = null } = error as NodeJS.ErrnoException;
+  // OpenSSL ends its messages with a newline.
+  return { error: message.trim(), code };
 }
 
 const cardStatistics = (name: string): Readonly<Record<string, number>> =>
@@ -168,11 +176,31 @@ function difference(
   );
 }
 
-/** What the evidence proves. */
+/** The peer said no to the version, or chose another. */
+const refusals: readonly (string | null)[] = [
+  'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
+  'ERR_SSL_UNSUPPORTED_PROTOCOL',
+];
+
+/** What the evidence of connections to one peer proves: it need not take every version. */
+export function judgeAll(all: readonly Evidence[]): Finding[] {
+  const connected = all.some(({ state, error }) => state !== null && error === null);
+  return all.flatMap((evidence) =>
+    connected && refusals.includes(evidence.code) ? [versionRefused(evidence)] : judge(evidence),
+  );
+}
+
+function titled({ version, peer }: Evidence): [check: string, title: string] {
+  return [version === 'TLSv1.2' ? 'live.tls12' : 'live.tls13', `${version} with ${peer}`];
+}
+
+const versionRefused = (evidence: Evidence): Finding =>
+  info(...titled(evidence), `The peer does not take this version: ${evidence.error ?? ''}.`);
+
+/** What the evidence of one connection proves. */
 export function judge(evidence: Evidence): Finding[] {
-  const { state, version, echoed, kernel, card, peer, error } = evidence;
-  const check = version === 'TLSv1.2' ? 'live.tls12' : 'live.tls13';
-  const title = `${version} with ${peer}`;
+  const { state, echoed, kernel, card, error } = evidence;
+  const [check, title] = titled(evidence);
   const moved = Object.entries({ ...kernel, ...card })
     .map(([name, change]) => `${name} ${change > 0 ? '+' : ''}${change}`)
     .join(', ');

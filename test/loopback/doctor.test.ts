@@ -1,6 +1,11 @@
 /** `ktls doctor` on this host, whatever its kernel. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
 import { expect, it } from 'vitest';
+import { judgeAll, tryPeer } from '../../lib/doctor/live.js';
 import * as ktls from '../../lib/index.js';
+import { ecdsaCertificate } from '../support/certificates.js';
 import { doctor, runCommand } from '../support/doctor.js';
 
 it('says of this host what the probe says, with the status that fits', async () => {
@@ -33,4 +38,22 @@ it.each([
   const { code, stderr } = await runCommand(['doctor', ...args]);
   expect(code).toBe(2);
   expect(stderr).toMatch(message);
+});
+
+it('holds nothing against a server that takes only TLS 1.2', async () => {
+  const server = createServer({ ...ecdsaCertificate(), maxVersion: 'TLSv1.2' });
+  server.on('tlsClientError', () => undefined);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  try {
+    const { port } = server.address() as AddressInfo;
+    const refused = await tryPeer('127.0.0.1', port, 'TLSv1.3');
+    const taken = await tryPeer('127.0.0.1', port, 'TLSv1.2');
+    expect(taken.error).toBeNull();
+    const [first] = judgeAll([refused, taken]);
+    expect(first).toMatchObject({ check: 'live.tls13', verdict: 'info' });
+    expect(first!.why).toMatch(/protocol version\b.*\.$/);
+    expect(first!.why).not.toContain('\n');
+  } finally {
+    server.close();
+  }
 });

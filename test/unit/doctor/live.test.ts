@@ -1,6 +1,6 @@
 /** What a real connection's evidence is taken to prove. */
 import { describe, expect, it } from 'vitest';
-import { type Evidence, judge } from '../../../lib/doctor/live.js';
+import { type Evidence, judge, judgeAll } from '../../../lib/doctor/live.js';
 import type { OffloadState } from '../../../lib/socket/offload-state.js';
 
 const software: OffloadState = {
@@ -26,6 +26,7 @@ const evidence = (
   kernel: { TlsTxSw: 2 },
   card: {},
   error: null,
+  code: null,
   ...change,
 });
 
@@ -79,6 +80,21 @@ describe('the verdict on a real connection', () => {
     expect(judge(evidence({}, reason))[0]!.why).toContain('ERR_KTLS_CIPHER');
     const refused = judge(evidence({ error: 'connect ECONNREFUSED' }, null));
     expect(refused[0]!.why).toContain('ECONNREFUSED');
+  });
+
+  it.each(['ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'ERR_SSL_UNSUPPORTED_PROTOCOL'])(
+    'takes %s for a fact where another version connected, and for a failure where none did',
+    (code) => {
+      const refused = evidence({ version: 'TLSv1.3', error: 'alert', code }, null);
+      const [first] = judgeAll([refused, evidence({})]);
+      expect(first).toMatchObject({ check: 'live.tls13', verdict: 'info' });
+      expect(judgeAll([refused, refused]).map(({ verdict }) => verdict)).toEqual(['fail', 'fail']);
+    },
+  );
+
+  it('does not excuse other failures by another version that connected', () => {
+    const reset = evidence({ error: 'read ECONNRESET', code: 'ECONNRESET' }, null);
+    expect(judgeAll([reset, evidence({})])[0]).toMatchObject({ verdict: 'fail' });
   });
 
   it('fails where the kernel could not decrypt', () => {
