@@ -273,6 +273,14 @@ function whyNoDevice(evidence: Evidence, state: OffloadState): Finding {
       `${state.cipher ?? 'The cipher'} is not AES-GCM, and cards take nothing else.`,
     );
   }
+  if (state.tx === 'kernel' && (kernel['TlsTxDevice'] ?? 0) > 0) {
+    return info(
+      check,
+      `${version}: a network card, it seems`,
+      'By the counters a card encrypts. They count for all programs of this network namespace: before Linux 6.15 the kernel tells only CAP_NET_ADMIN of one connection.',
+      'modprobe tcp_diag # and run this as root, to be sure',
+    );
+  }
   return info(
     check,
     title,

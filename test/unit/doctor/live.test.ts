@@ -70,6 +70,15 @@ describe('the verdict on a real connection', () => {
     expect(found[1]!.why).toContain('CAP_NET_ADMIN');
   });
 
+  it('believes the counters, and not too much, where the kernel does not say', () => {
+    const kernel = { TlsTxDevice: 1, TlsRxDevice: 1 };
+    const [, device] = judge(evidence({ kernel }, { tx: 'kernel', rx: 'kernel' }));
+    expect(device).toMatchObject({ check: 'live.device', verdict: 'info' });
+    expect(device!.title).not.toContain('no network card');
+    expect(device!.why).toMatch(/^By the counters a card encrypts/);
+    expect(device!.why).toContain('all programs');
+  });
+
   it('fails for a connection that node:tls carries, and for none', () => {
     const reason = {
       offloaded: false,
