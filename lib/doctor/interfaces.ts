@@ -44,6 +44,13 @@ function link(system: System, name: string): Finding {
     return info('interface.link', name, 'This is the loopback interface: it has no network card.');
   }
   if (state === 'down' || state === 'lowerlayerdown') {
+    if (isSwitchedOn(system, name)) {
+      return warn(
+        'interface.link',
+        `${name}: link`,
+        'It is switched on and has no carrier: see the cable, its other end and the port of the switch. Connections that are on the card stay there.',
+      );
+    }
     return warn(
       'interface.link',
       `${name}: link`,
@@ -60,6 +67,10 @@ function link(system: System, name: string): Finding {
     speed > 0 ? `It is ${state}, at ${speed} Mbit/s.` : `It is ${state}.`,
   );
 }
+
+/** `IFF_UP`: what `ip link set up` sets, whether there is a carrier or not. */
+const isSwitchedOn = (system: System, name: string): boolean =>
+  (Number(readLine(system, sys(name, 'flags')) ?? 0) & 0x1) !== 0;
 
 function driver(system: System, name: string, facts: InterfaceFacts): Finding {
   const title = `${name}: driver`;

@@ -259,12 +259,28 @@ describe('a network card', () => {
   });
 
   it('warns of a link that is down', () => {
-    const found = withCard(cardFacts(), { '/sys/class/net/eth7/operstate': 'down\n' });
+    const found = withCard(cardFacts(), {
+      '/sys/class/net/eth7/operstate': 'down\n',
+      '/sys/class/net/eth7/flags': '0x1002\n',
+    });
     expect(found.get('interface.link')).toMatchObject({
       verdict: 'warn',
       fix: 'ip link set eth7 up',
     });
   });
+
+  it.each(['down', 'lowerlayerdown'])(
+    'does not take the want of a carrier (%s) for a link that is switched off',
+    (state) => {
+      const { verdict, why, fix } = withCard(cardFacts(), {
+        '/sys/class/net/eth7/operstate': `${state}\n`,
+        '/sys/class/net/eth7/flags': '0x1003\n',
+      }).get('interface.link')!;
+      expect({ verdict, fix }).toEqual({ verdict: 'warn', fix: null });
+      expect(why).toContain('no carrier');
+      expect(why).not.toContain('in name only');
+    },
+  );
 
   it('does not call up what its driver does not call up', () => {
     const found = withCard(cardFacts(), { '/sys/class/net/eth7/operstate': 'unknown\n' });
