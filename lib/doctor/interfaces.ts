@@ -1,6 +1,7 @@
 /** A network interface: whether its driver can do TLS, whether that is on, and what stands on top of it. */
 import type { Feature, InterfaceFacts } from '../kernel/ethtool.js';
 import { tlsStatistics } from '../kernel/host-stats.js';
+import { type TlsFeature, missingChecksums } from './checksums.js';
 import { type Finding, fail, info, pass, warn } from './finding.js';
 import { driverOptions, kernelConfig } from './kernel-config.js';
 import { type System, readLine } from './system.js';
@@ -108,16 +109,10 @@ function offload(name: string, { features }: InterfaceFacts, wanted: boolean): F
   ];
 }
 
-/** On which feature the kernel makes each flag depend: netdev_fix_features() in net/core/dev.c. */
-const prerequisites: Readonly<Record<string, readonly string[]>> = {
-  'tls-hw-tx-offload': ['tx-checksum-ip-generic', 'tx-checksum-ipv4', 'tx-checksum-ipv6'],
-  'tls-hw-rx-offload': ['rx-checksum'],
-};
-
 function flag(
   name: string,
   features: Readonly<Record<string, Feature>>,
-  feature: string,
+  feature: TlsFeature,
   direction: string,
   wanted: boolean,
 ): Finding {
@@ -131,14 +126,19 @@ function flag(
     const why = `Off [fixed]: this driver does not offer it; the kernel's software does the work.`;
     return wanted && name !== 'lo' ? warn(check, title, why) : info(check, title, why);
   }
-  const needed = prerequisites[feature]!;
-  if (!needed.some((each) => features[each]?.active)) {
-    const first = needed.find((each) => features[each]?.changeable) ?? needed[0]!;
+  const missing = missingChecksums(features, feature);
+  if (missing === null) {
+    const why =
+      'Off: the card has it, and not the checksum offload without which the kernel does not allow it.';
+    return warn(check, title, why);
+  }
+  if (missing.length > 0) {
+    const first = missing.map((each) => `${each} on`).join(' ');
     return warn(
       check,
       title,
       `Off: the card has it, and the kernel allows it only with checksum offload, which is off too.`,
-      `ethtool -K ${name} ${first} on ${feature} on`,
+      `ethtool -K ${name} ${first} ${feature} on`,
     );
   }
   return warn(

@@ -1,5 +1,6 @@
 /** The commands that suit a network card's TLS and its place in this machine. Pure, over a `System` view. */
 import { allowedCpus, irqbalanceRuns, placement } from '../doctor/affinity.js';
+import { missingChecksums, tlsFeatures } from '../doctor/checksums.js';
 import { type System, formatCpuList } from '../doctor/system.js';
 
 export interface Step {
@@ -34,23 +35,13 @@ const run = (why: string, ...command: string[]): Step => ({ why, command, write:
 /** In the order in which the kernel lets them be switched: TLS needs checksum offload. */
 function features(system: System, name: string): Step[] {
   const facts = system.driver(name)?.features ?? {};
-  const pairs = [
-    ['tls-hw-tx-offload', 'tx-checksum-ip-generic'],
-    ['tls-hw-rx-offload', 'rx-checksum'],
-  ] as const;
-  return pairs
-    .filter(([feature]) => facts[feature]?.changeable && !facts[feature].active)
-    .map(([feature, checksum]) => {
-      const first = facts[checksum]?.changeable && !facts[checksum].active ? [checksum, 'on'] : [];
-      return run(
-        `the card has ${feature}, and it is off`,
-        'ethtool',
-        '-K',
-        name,
-        ...first,
-        feature,
-        'on',
-      );
+  return tlsFeatures
+    .filter((feature) => facts[feature]?.changeable && !facts[feature].active)
+    .flatMap((feature) => {
+      const missing = missingChecksums(facts, feature);
+      if (missing === null) return [];
+      const switches = [...missing, feature].flatMap((each) => [each, 'on']);
+      return [run(`the card has ${feature}, and it is off`, 'ethtool', '-K', name, ...switches)];
     });
 }
 

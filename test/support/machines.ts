@@ -53,6 +53,8 @@ interface CardOptions {
   tx?: 'on' | 'off' | 'fixed';
   rx?: 'on' | 'off' | 'fixed';
   checksums?: boolean;
+  /** Further ones, or others than the above make. */
+  features?: InterfaceFacts['features'];
   statistics?: Record<string, number>;
   channels?: InterfaceFacts['channels'];
 }
@@ -60,6 +62,7 @@ interface CardOptions {
 /** What a driver answers that knows TLS. */
 export function cardFacts(options: CardOptions = {}): InterfaceFacts {
   const { tx = 'on', rx = 'on', checksums = true, statistics = {}, channels = null } = options;
+  const { features = {} } = options;
   const flag = (state: 'on' | 'off' | 'fixed') => ({
     active: state === 'on',
     changeable: state !== 'fixed',
@@ -73,6 +76,7 @@ export function cardFacts(options: CardOptions = {}): InterfaceFacts {
       'tls-hw-rx-offload': flag(rx),
       'tx-checksum-ip-generic': flag(checksums ? 'on' : 'off'),
       'rx-checksum': flag(checksums ? 'on' : 'off'),
+      ...features,
     },
     statistics,
     channels,
