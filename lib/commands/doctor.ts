@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { examine } from '../doctor/examine.js';
 import type { Section } from '../doctor/finding.js';
 import { type TlsVersion, judgeAll, tryAddress, tryPeer } from '../doctor/live.js';
-import { recorded } from '../doctor/recording.js';
+import { type Recording, recorded } from '../doctor/recording.js';
 import { makeReport, toText } from '../doctor/report.js';
 import { thisSystem } from '../doctor/system.js';
 import { UsageError } from './usage.js';
@@ -21,7 +21,8 @@ where it does not; and the command that mends it.
   --record FILE         write down what was read of the machine, for a bug report
   --json                the report as JSON (docs/doctor.schema.json)
 
-Exit status: 0 if kernel TLS works (there may be warnings), 1 if something failed.
+Exit status: 0 if kernel TLS works (there may be warnings), 1 if something failed or FILE could not be
+written.
 `;
 
 const versions: readonly TlsVersion[] = ['TLSv1.3', 'TLSv1.2'];
@@ -40,9 +41,7 @@ export async function run(args: string[]): Promise<number> {
   const target = values.connect === undefined ? null : parseTarget(values.connect);
   const { system, recording } = recorded(thisSystem);
   const sections = examine(system, values.iface);
-  if (values.record !== undefined) {
-    writeFileSync(values.record, `${JSON.stringify(recording(), null, 1)}\n`);
-  }
+  const written = values.record === undefined || write(values.record, recording());
   if (!values['no-live'] && thisSystem.probe().available) {
     sections.push(await live(target, values.iface[0]));
   }
@@ -53,7 +52,18 @@ export async function run(args: string[]): Promise<number> {
       ? `${JSON.stringify(report, null, 2)}\n`
       : toText(report, isTTY, Math.min(columns || 100, 100)),
   );
-  return report.verdict === 'fail' ? 1 : 0;
+  return report.verdict === 'fail' || !written ? 1 : 0;
+}
+
+/** That it cannot be written is no reason to keep the report to oneself. */
+function write(path: string, recording: Recording): boolean {
+  try {
+    writeFileSync(path, `${JSON.stringify(recording, null, 1)}\n`);
+    return true;
+  } catch (error) {
+    console.error(`ktls: --record: ${(error as Error).message}`);
+    return false;
+  }
 }
 
 interface Target {
@@ -64,7 +74,9 @@ interface Target {
 function parseTarget(text: string): Target {
   const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(text) ?? [];
   if (host === undefined) throw new UsageError(`--connect ${text}: not HOST:PORT`);
-  return { host, port: Number(port) };
+  const number = Number(port);
+  if (number < 1 || number > 65_535) throw new UsageError(`--connect ${text}: no such port`);
+  return { host, port: number };
 }
 
 async function live(target: Target | null, iface: string | undefined): Promise<Section> {

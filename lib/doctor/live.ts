@@ -51,8 +51,11 @@ export async function tryAddress(address: string, version: TlsVersion): Promise<
     socket.on('error', () => undefined);
     socket.pipe(socket);
   });
-  server.listen(0, address);
-  await once(server, 'listening');
+  try {
+    await once(server.listen(0, address), 'listening');
+  } catch (error) {
+    return unmade(address, version, failureOf(error));
+  }
   const { port } = server.address() as AddressInfo;
   try {
     return await tryConnection(
@@ -70,6 +73,18 @@ export async function tryAddress(address: string, version: TlsVersion): Promise<
     server.close();
   }
 }
+
+/** Of a connection that there was no server for. */
+const unmade = (peer: string, version: TlsVersion, failure: Failure): Evidence => ({
+  peer,
+  interface: null,
+  version,
+  state: null,
+  echoed: 0,
+  kernel: {},
+  card: {},
+  ...failure,
+});
 
 /** To somebody else's server: the handshake, and not a byte more. */
 export function tryPeer(host: string, port: number, version: TlsVersion): Promise<Evidence> {
@@ -93,7 +108,7 @@ async function tryConnection(
     name: null,
     echoed: 0,
   };
-  let failure: Pick<Evidence, 'error' | 'code'> = { error: null, code: null };
+  let failure: Failure = { error: null, code: null };
   const socket = connect(options);
   try {
     await within(deadline, once(socket, 'secureConnect'));
@@ -121,7 +136,9 @@ async function tryConnection(
   };
 }
 
-function failureOf(error: unknown): Pick<Evidence, 'error' | 'code'> {
+type Failure = Pick<Evidence, 'error' | 'code'>;
+
+function failureOf(error: unknown): Failure {
   const { message, code = null } = error as NodeJS.ErrnoException;
   // OpenSSL ends its messages with a newline.
   return { error: message.trim(), code };

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { expect, it } from 'vitest';
-import { judgeAll, tryPeer } from '../../lib/doctor/live.js';
+import { judge, judgeAll, tryAddress, tryPeer } from '../../lib/doctor/live.js';
 import * as ktls from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { doctor, runCommand } from '../support/doctor.js';
@@ -33,6 +33,8 @@ it('says it in words', async () => {
 it.each([
   [['--iface'], /--iface/],
   [['--connect', 'nowhere'], /nowhere: not HOST:PORT/],
+  [['--connect', 'localhost:0'], /localhost:0: no such port/],
+  [['--connect', 'localhost:99999'], /localhost:99999: no such port/],
   [['--unknown'], /--unknown/],
 ])('refuses %s', async (args, message) => {
   const { code, stderr } = await runCommand(['doctor', ...args]);
@@ -56,4 +58,19 @@ it('holds nothing against a server that takes only TLS 1.2', async () => {
   } finally {
     server.close();
   }
+});
+
+it('reports all the same where the recording cannot be written', async () => {
+  const path = '/nonexistent/machine.json';
+  const { code, stdout, stderr } = await runCommand(['doctor', '--no-live', '--record', path]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^ktls: --record: ENOENT.*\n$/);
+  expect(stdout).toMatch(/^\d+ pass, \d+ info, \d+ warn, \d+ fail$/m);
+});
+
+it('reports an address that nobody here can listen on', async () => {
+  // RFC 5737: for documentation.
+  const [finding] = judge(await tryAddress('192.0.2.1', 'TLSv1.2'));
+  expect(finding).toMatchObject({ check: 'live.tls12', verdict: 'fail' });
+  expect(finding!.why).toContain('EADDRNOTAVAIL');
 });
