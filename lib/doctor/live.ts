@@ -18,6 +18,8 @@ export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 export interface Evidence {
   /** Whom it was made to, such as `192.0.2.1:443`. */
   readonly peer: string;
+  /** The peer's address, which may be one of this machine's own; `null`: there was no connection. */
+  readonly address: string | null;
   /** The interface that has the connection's local address; `null` if none does any more. */
   readonly interface: string | null;
   readonly version: TlsVersion;
@@ -77,6 +79,7 @@ export async function tryAddress(address: string, version: TlsVersion): Promise<
 /** Of a connection that there was no server for. */
 const unmade = (peer: string, version: TlsVersion, failure: Failure): Evidence => ({
   peer,
+  address: null,
   interface: null,
   version,
   state: null,
@@ -103,17 +106,19 @@ async function tryConnection(
   const before = tlsCounters() ?? {};
   const cards = Object.keys(networkInterfaces());
   const cardsBefore = new Map(cards.map((name) => [name, cardStatistics(name)]));
-  const found: { state: OffloadState | null; name: string | null; echoed: number } = {
-    state: null,
-    name: null,
-    echoed: 0,
-  };
+  const found: {
+    state: OffloadState | null;
+    address: string | null;
+    interface: string | null;
+    echoed: number;
+  } = { state: null, address: null, interface: null, echoed: 0 };
   let failure: Failure = { error: null, code: null };
   const socket = connect(options);
   try {
     await within(deadline, once(socket, 'secureConnect'));
     found.state = socket.offload;
-    found.name = interfaceOf(socket.localAddress);
+    found.address = socket.remoteAddress ?? null;
+    found.interface = interfaceOf(socket.localAddress);
     if (echo) found.echoed = await within(deadline, echoOnce(socket));
   } catch (caught) {
     failure = failureOf(caught);
@@ -123,15 +128,13 @@ async function tryConnection(
   }
   return {
     peer: `${options.host!}:${options.port!}`,
-    interface: found.name,
     version,
-    state: found.state,
-    echoed: found.echoed,
+    ...found,
     kernel: difference(before, tlsCounters() ?? {}),
     card:
-      found.name === null
+      found.interface === null
         ? {}
-        : difference(cardsBefore.get(found.name) ?? {}, cardStatistics(found.name)),
+        : difference(cardsBefore.get(found.interface) ?? {}, cardStatistics(found.interface)),
     ...failure,
   };
 }
@@ -305,9 +308,10 @@ function whyNoDevice(evidence: Evidence, state: OffloadState): Finding {
   );
 }
 
-function isOwn({ peer }: Evidence): boolean {
-  const host = peer.slice(0, peer.lastIndexOf(':'));
+function isOwn({ address }: Evidence): boolean {
+  // networkInterfaces() has no scopes.
+  const plain = address?.replace(/%.*/, '');
   return Object.values(networkInterfaces()).some((list) =>
-    list?.some(({ address }) => address === host),
+    list?.some((each) => each.address === plain),
   );
 }

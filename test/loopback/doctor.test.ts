@@ -50,7 +50,7 @@ it('holds nothing against a server that takes only TLS 1.2', async () => {
     const { port } = server.address() as AddressInfo;
     const refused = await tryPeer('127.0.0.1', port, 'TLSv1.3');
     const taken = await tryPeer('127.0.0.1', port, 'TLSv1.2');
-    expect(taken.error).toBeNull();
+    expect(taken).toMatchObject({ error: null, address: '127.0.0.1' });
     const [first] = judgeAll([refused, taken]);
     expect(first).toMatchObject({ check: 'live.tls13', verdict: 'info' });
     expect(first!.why).toMatch(/protocol version\b.*\.$/);

@@ -19,6 +19,7 @@ const evidence = (
   state: Partial<OffloadState> | null = {},
 ): Evidence => ({
   peer: '192.0.2.1:443',
+  address: '192.0.2.1',
   interface: 'eth7',
   version: 'TLSv1.2',
   state: state && { ...software, ...state },
@@ -52,7 +53,13 @@ describe('the verdict on a real connection', () => {
     expect(judge(evidence({ peer: '127.0.0.1:1', interface: 'lo' }))[1]!.why).toContain(
       'loopback, which has no card',
     );
-    expect(judge(evidence({ peer: '127.0.0.1:1', interface: null }))[1]!.why).toContain('loopback');
+    const local = evidence({ peer: '127.0.0.1:1', address: '127.0.0.1', interface: null });
+    expect(judge(local)[1]!.why).toContain('loopback');
+  });
+
+  it("knows this machine's own name by the address behind it", () => {
+    const named = evidence({ peer: 'this-machine.example:443', address: '127.0.0.1' });
+    expect(judge(named)[1]!.why).toContain('goes through loopback');
   });
 
   it('says that a cipher is none for a card', () => {
