@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { interfaceExists } from '../doctor/interfaces.js';
+import { interfaceExists, whyNoInterface } from '../doctor/interfaces.js';
 import { thisSystem } from '../doctor/system.js';
 import { type Step, launchCommand, planTuning, toShell } from '../tuning/plan.js';
 import { UsageError } from './usage.js';
@@ -24,7 +24,7 @@ export function run(args: string[]): Promise<number> {
   });
   const name = values.iface;
   if (name === undefined) throw new UsageError('tune: --iface NAME is needed');
-  if (!interfaceExists(thisSystem, name)) throw new UsageError(`there is no interface ${name}`);
+  if (!interfaceExists(thisSystem, name)) throw new UsageError(whyNoInterface(thisSystem, name));
   const steps = planTuning(thisSystem, name);
   for (const step of steps) console.log(`# ${step.why}\n${toShell(step)}`);
   const launch = launchCommand(thisSystem, name);

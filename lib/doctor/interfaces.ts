@@ -4,12 +4,19 @@ import { tlsStatistics } from '../kernel/host-stats.js';
 import { type TlsFeature, missingChecksums } from './checksums.js';
 import { type Finding, fail, info, pass, warn } from './finding.js';
 import { driverOptions, kernelConfig } from './kernel-config.js';
-import { type System, readLine } from './system.js';
+import { type System, readLine, sysIsReadable } from './system.js';
 
 const sys = (name: string, path: string): string => `/sys/class/net/${name}/${path}`;
 
 export const interfaceExists = (system: System, name: string): boolean =>
   system.read(sys(name, 'ifindex')) !== null;
+
+/** A sentence. */
+export function whyNoInterface(system: System, name: string): string {
+  return sysIsReadable(system)
+    ? `There is no interface ${name}; there are ${system.list('/sys/class/net').join(', ')}.`
+    : `Nothing is known of ${name}: /sys is not mounted here, or may not be read.`;
+}
 
 /** The interfaces that are network cards, or stand on one: those that `doctor` looks at unasked. */
 export function networkCards(system: System): readonly string[] {
@@ -21,8 +28,7 @@ export function networkCards(system: System): readonly string[] {
  */
 export function checkInterface(system: System, name: string, wanted: boolean): Finding[] {
   if (!interfaceExists(system, name)) {
-    const others = system.list('/sys/class/net').join(', ');
-    return [fail('interface.exists', name, `There is no interface ${name}; there are ${others}.`)];
+    return [fail('interface.exists', name, whyNoInterface(system, name))];
   }
   const facts = system.driver(name);
   if (facts === null) {

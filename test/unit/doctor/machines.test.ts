@@ -287,10 +287,14 @@ describe('a network card', () => {
     expect(found.get('interface.link')).toMatchObject({ verdict: 'info', fix: null });
   });
 
-  it('fails for an interface that is not there', () => {
-    expect(findings(machine('debian-7.3'), 'nope0').get('interface.exists')).toMatchObject({
-      verdict: 'fail',
-    });
+  it.each([
+    ['is not there', ['eth0', 'lo'], 'There is no interface nope0; there are eth0, lo.'],
+    ['nobody can see without /sys', [], 'Nothing is known of nope0: /sys is not mounted'],
+  ])('fails for an interface that %s', (_, interfaces, why) => {
+    const directories = { '/sys/class/net': interfaces };
+    const found = findings(changed(machine('debian-7.3'), { directories }), 'nope0');
+    expect(found.get('interface.exists')!.verdict).toBe('fail');
+    expect(found.get('interface.exists')!.why).toContain(why);
   });
 });
 
