@@ -13,7 +13,7 @@ Prints the commands that suit this machine: TLS flags, queues, interrupts on the
 and how far the buffers of a connection may grow. Nothing is changed without --apply, which needs
 root, runs them one after another, and then looks whether they took.
 
-  --iface NAME   the interface
+  --iface NAME   the interface; of a bond or VLAN also the cards that it stands on
   --apply        run the commands
 `;
 

@@ -155,10 +155,13 @@ function flag(
   );
 }
 
+/** Those that a bond, a VLAN or a bridge stands on. */
+export const interfacesBelow = (system: System, name: string): readonly string[] =>
+  system.list(sys(name, '.')).flatMap((each) => /^lower_(.+)$/.exec(each)?.[1] ?? []);
+
 function stacking(system: System, name: string): Finding[] {
   const check = 'interface.stacking';
-  const names = system.list(sys(name, '.'));
-  const lower = names.flatMap((each) => /^lower_(.+)$/.exec(each)?.[1] ?? []);
+  const lower = interfacesBelow(system, name);
   const master = system.link(sys(name, 'master'))?.split('/').at(-1);
   const findings: Finding[] = [];
   if (lower.length > 0) {

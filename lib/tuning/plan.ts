@@ -1,6 +1,7 @@
 /** The commands that suit a network card's TLS and its place in this machine. Pure, over a `System` view. */
 import { allowedCpus, irqbalanceRuns, placement } from '../doctor/affinity.js';
 import { missingChecksums, tlsFeatures } from '../doctor/checksums.js';
+import { interfacesBelow } from '../doctor/interfaces.js';
 import { type System, formatCpuList } from '../doctor/system.js';
 
 export interface Step {
@@ -10,17 +11,28 @@ export interface Step {
   readonly write: { readonly path: string; readonly value: string } | null;
 }
 
-/** What would change, in order; nothing for what is right already. */
+/**
+ * What would change, in order; nothing for what is right already. Of a bond or VLAN, first what would change
+ * of the cards that it stands on.
+ */
 export function planTuning(system: System, name: string): Step[] {
   return [
-    ...features(system, name),
-    ...queues(system, name),
-    ...interrupts(system, name),
+    ...withThoseBelow(system, name).flatMap((each) => [
+      ...features(system, each),
+      ...queues(system, each),
+      ...interrupts(system, each),
+    ]),
     ...(irqbalanceRuns(system)
       ? [run('irqbalance would move the interrupts again', 'systemctl', 'stop', 'irqbalance')]
       : []),
     ...buffers(system, name),
   ];
+}
+
+/** Each once, though two may stand on it. */
+function withThoseBelow(system: System, name: string): readonly string[] {
+  const below = interfacesBelow(system, name).flatMap((each) => withThoseBelow(system, each));
+  return [...new Set([...below, name])];
 }
 
 /** How to start Node near the card; `null` where every CPU is as near. */

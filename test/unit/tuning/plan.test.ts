@@ -63,6 +63,30 @@ describe('tuning', () => {
     expect(plan('-1', 4_194_304)).toEqual([]);
   });
 
+  it('tunes the cards that a VLAN on a bond stands on', () => {
+    const bonded = replayed(
+      changed(machine('debian-7.3'), {
+        directories: {
+          '/sys/class/net/vlan5/.': ['ifindex', 'lower_bond0'],
+          '/sys/class/net/bond0/.': ['ifindex', 'lower_eth7', 'lower_eth8', 'upper_vlan5'],
+          '/sys/class/net/eth7/.': ['ifindex', 'upper_bond0'],
+        },
+        drivers: {
+          eth7: cardFacts({ tx: 'off' }),
+          eth8: cardFacts({ tx: 'off', rx: 'off' }),
+          bond0: cardFacts({ tx: 'fixed', rx: 'fixed' }),
+        },
+      }),
+    );
+    const steps = [
+      'ethtool -K eth7 tls-hw-tx-offload on',
+      'ethtool -K eth8 tls-hw-tx-offload on',
+      'ethtool -K eth8 tls-hw-rx-offload on',
+    ];
+    expect(planTuning(bonded, 'vlan5').map(toShell)).toEqual(steps);
+    expect(planTuning(bonded, 'bond0').map(toShell)).toEqual(steps);
+  });
+
   it('has nothing to say of an interface without a card', () => {
     expect(planTuning(replayed(machine('debian-7.3')), 'dummy0')).toEqual([]);
   });
