@@ -35,8 +35,9 @@ ends at once.
 `;
 
 export async function run(args: string[]): Promise<number> {
-  // Whoever reads the log may go away; the server stays.
+  // Whoever reads the log or the notes may go away; the server stays.
   process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
   if (cluster.isWorker) return work();
   const { values, positionals } = parseArgs({
     args,

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { probe } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
@@ -97,6 +98,18 @@ for (const workers of [1, 2]) {
       serve.process.kill('SIGTERM');
       expect(await serve.ended).toMatchObject({ code: 143 });
       await expect(buffer(large)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    });
+
+    it('lets a transfer end when nobody reads its notes any more', async () => {
+      await using serve = start();
+      const large = await begun(await portOf(serve));
+      serve.process.stdout!.destroy();
+      serve.process.stderr!.destroy();
+      serve.process.kill('SIGTERM');
+      // It would have died of its note by the time that this is read.
+      await delay(500);
+      expect(digest(await buffer(large))).toBe(digest(content));
+      expect(await serve.ended).toMatchObject({ code: 0, signal: null });
     });
 
     it('says so when the certificate is none', async () => {
