@@ -20,14 +20,24 @@ type FromWorker =
   | { readonly type: 'transfer'; readonly state: TransferState }
   | { readonly type: 'done'; readonly id: string };
 
+/** Between a replacement that did not come to listen and the next one, in milliseconds. */
+const FIRST_DELAY = 250;
+const LONGEST_DELAY = 10_000;
+
 export class WorkerPool {
+  readonly #count: number;
   readonly #start: Start;
   readonly #reporter: Reporter;
+  /** Those that have not ended. */
+  readonly #workers = new Set<Worker>();
   readonly #listening = new Set<Worker>();
+  #delay = FIRST_DELAY;
+  #timer: NodeJS.Timeout | null = null;
+  #hasStarted = false;
   #stopping = false;
   #started!: (port: number) => void;
   #failed!: (error: Error) => void;
-  /** The port, when all of them listen. */
+  /** The port, when all of them listen; rejects with what kept one from it. */
   readonly port: Promise<number>;
 
   constructor(
@@ -36,6 +46,7 @@ export class WorkerPool {
     output: Start['output'],
     reporter: Reporter,
   ) {
+    this.#count = count;
     this.#start = { type: 'start', options, output };
     this.#reporter = reporter;
     this.port = new Promise((resolve, reject) => {
@@ -46,45 +57,68 @@ export class WorkerPool {
       exec: fileURLToPath(new URL('dist/cli.js', packageRoot)),
       args: ['serve'],
     });
-    for (let i = 0; i < count; i++) this.#fork(count);
+    this.#fill();
   }
 
   /** Resolves when all have answered their last requests and are gone. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    const gone = this.#workers().map(
+    this.#forkNoMore();
+    const gone = [...this.#workers].map(
       (worker) => new Promise((resolve) => worker.once('exit', resolve)),
     );
-    for (const worker of this.#workers()) this.#tell(worker, { type: 'stop' });
+    for (const worker of this.#workers) this.#tell(worker, { type: 'stop' });
     await Promise.all(gone);
   }
 
   kill(): void {
-    this.#stopping = true;
-    for (const worker of this.#workers()) worker.process.kill('SIGKILL');
+    this.#forkNoMore();
+    for (const worker of this.#workers) worker.process.kill('SIGKILL');
   }
 
-  #workers(): Worker[] {
-    return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+  #forkNoMore(): void {
+    this.#stopping = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
   #tell(worker: Worker, message: ToWorker): void {
     if (worker.isConnected()) worker.send(message);
   }
 
-  #fork(count: number): void {
-    const worker = cluster.fork();
+  #fill(): void {
+    this.#timer = null;
+    for (let missing = this.#count - this.#workers.size; missing > 0; missing--) this.#fork();
+  }
+
+  #fork(): void {
+    let worker: Worker;
+    try {
+      worker = cluster.fork();
+    } catch (error) {
+      this.#missed(notStarted(error as Error));
+      return;
+    }
+    this.#workers.add(worker);
     const transfers = new Set<string>();
-    // EPIPE: what is said to one that is just ending, by node:cluster itself too. Its 'exit' tells.
-    worker.on('error', () => undefined);
+    /** Why it cannot listen, in its own words. */
+    let reason: string | null = null;
+    worker.on('error', (error) => {
+      // EPIPE: what is said to one that is just ending, by node:cluster itself too. Its 'exit' tells.
+      // There is none of a process that never was.
+      if (worker.process.pid !== undefined || !this.#workers.delete(worker)) return;
+      this.#missed(notStarted(error));
+    });
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'ready') {
         this.#tell(worker, this.#stopping ? { type: 'stop' } : this.#start);
       } else if (message.type === 'listening') {
         this.#listening.add(worker);
-        if (this.#listening.size >= count) this.#started(message.port);
+        this.#delay = FIRST_DELAY;
+        if (this.#listening.size < this.#count) return;
+        this.#hasStarted = true;
+        this.#started(message.port);
       } else if (message.type === 'failed') {
-        this.#failed(new Error(message.message));
+        reason = message.message;
+        if (!this.#hasStarted) this.#failed(new Error(reason));
       } else if (message.type === 'transfer') {
         transfers.add(message.state.id);
         this.#reporter.transfer(message.state);
@@ -97,19 +131,35 @@ export class WorkerPool {
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
       for (const id of transfers) this.#reporter.done(id);
-      const listened = this.#listening.delete(worker);
-      if (this.#stopping) return;
+      this.#workers.delete(worker);
       const how = `a worker ended with ${signal ?? `status ${code}`}`;
-      // One that never got that far would not the next time either.
-      if (!listened) {
-        this.#failed(new Error(how));
-        return;
+      if (!this.#listening.delete(worker)) {
+        this.#missed(reason ?? how);
+      } else if (!this.#stopping) {
+        this.#reporter.note(`${how}; starting another`);
+        this.#fork();
       }
-      this.#reporter.note(`${how}; starting another`);
-      this.#fork(count);
     });
   }
+
+  /**
+   * One did not come to listen. At the start that is an error of the whole; later it is likely to be a
+   * shortage, which passes.
+   */
+  #missed(how: string): void {
+    if (this.#stopping) return;
+    if (!this.#hasStarted) {
+      this.#failed(new Error(how));
+      return;
+    }
+    this.#reporter.note(`${how}; ${this.#listening.size} of ${this.#count} workers serve`);
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => this.#fill(), this.#delay);
+    this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY);
+  }
 }
+
+const notStarted = (error: Error): string => `a worker cannot be started: ${error.message}`;
 
 /** What a worker does: it serves until it is told to stop. */
 export async function work(): Promise<number> {

@@ -1,7 +1,7 @@
 /** `ktls serve` where there is no kernel TLS, or where that makes no difference. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { connect } from 'node:net';
@@ -14,7 +14,7 @@ import { digest } from '../support/connection.js';
 import { curl } from '../support/curl.js';
 import { Scratch } from '../support/scratch.js';
 import { scriptTimeout } from '../support/script.js';
-import { portOf, startServe } from '../support/serve.js';
+import { type ServeCommand, portOf, startServe } from '../support/serve.js';
 
 vi.setConfig(scriptTimeout);
 
@@ -127,6 +127,37 @@ for (const workers of [1, 2]) {
     });
   });
 }
+
+describe('the workers of ktls serve', () => {
+  const start = (workers: number, command?: (bin: string[]) => string[]) =>
+    startServe([site, ...local, ...certified, '--workers', String(workers)], command);
+
+  const children = ({ process: { pid } }: ServeCommand): number[] =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').map(Number);
+
+  it('are replaced although a replacement ends before it listens', async () => {
+    await using serve = start(2);
+    const url = `https://127.0.0.1:${await portOf(serve)}/small.txt`;
+    const first = children(serve);
+    const replacements = (): number[] => children(serve).filter((pid) => !first.includes(pid));
+    process.kill(first[0]!, 'SIGKILL');
+    await expect.poll(replacements, { interval: 5 }).toHaveLength(1);
+    process.kill(replacements()[0]!, 'SIGKILL');
+    await serve.matched(/a worker ended with SIGKILL; 1 of 2 workers serve\n/);
+    await expect.poll(() => children(serve), { timeout: 10_000 }).toHaveLength(2);
+    for (let i = 0; i < 4; i++) expect(await curl(...trusting, url)).toMatchObject({ code: 0 });
+    serve.process.kill('SIGTERM');
+    expect(await serve.ended).toMatchObject({ code: 0 });
+  });
+
+  it('are waited for no longer when one cannot be started', async () => {
+    await using serve = start(16, (bin) => ['prlimit', '--nofile=34', ...bin]);
+    expect(await serve.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^ktls: a worker cannot be started: .*EMFILE\n$/) as string,
+    });
+  });
+});
 
 describe('ktls serve', () => {
   it('goes on when nobody reads the log any more', async () => {
