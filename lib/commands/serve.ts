@@ -9,7 +9,7 @@ import { kernelRefusal } from '../kernel/probe.js';
 import { type Certificate, selfSigned } from '../serving/certificate.js';
 import { FileServer, type FileServerOptions } from '../serving/file-server.js';
 import { type Reporter, Screen, lines, silent } from '../serving/reporter.js';
-import { WorkerPool, work } from '../serving/workers.js';
+import { WorkerPool, portToShare, work } from '../serving/workers.js';
 import { UsageError } from './usage.js';
 
 export const help = `ktls serve [DIRECTORY] [options]
@@ -149,7 +149,8 @@ async function start(
     return { port: await server.listen(), stop: () => server.stop(), kill: () => undefined };
   }
   const output = reporter instanceof Screen ? 'screen' : reporter === silent ? 'silent' : 'lines';
-  const pool = new WorkerPool(count, options, output, reporter);
+  const shared = { ...options, port: await portToShare(options) };
+  const pool = new WorkerPool(count, shared, output, reporter);
   try {
     return { port: await pool.port, stop: () => pool.stop(), kill: () => pool.kill() };
   } catch (error) {

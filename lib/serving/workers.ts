@@ -1,5 +1,7 @@
 /** `ktls serve --workers`: processes that share the port, and what they and the first one say to each other. */
 import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { packageRoot } from '../package-root.js';
 import { FileServer, type FileServerOptions } from './file-server.js';
@@ -157,6 +159,20 @@ export class WorkerPool {
     this.#timer = setTimeout(() => this.#fill(), this.#delay);
     this.#delay = Math.min(2 * this.#delay, LONGEST_DELAY);
   }
+}
+
+/**
+ * For 0 a free port. Left to node:cluster, it would be another one after all workers have crashed together;
+ * asked for by its number it is the same.
+ */
+export async function portToShare({ host, port }: FileServerOptions): Promise<number> {
+  if (port !== 0) return port;
+  const server = createServer().listen(0, host);
+  await once(server, 'listening');
+  const { port: free } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return free;
 }
 
 const notStarted = (error: Error): string => `a worker cannot be started: ${error.message}`;

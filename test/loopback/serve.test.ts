@@ -150,6 +150,16 @@ describe('the workers of ktls serve', () => {
     expect(await serve.ended).toMatchObject({ code: 0 });
   });
 
+  it('come back at the same port when all of them crash', async () => {
+    await using serve = start(2);
+    const url = `https://127.0.0.1:${await portOf(serve)}/small.txt`;
+    for (const pid of children(serve)) process.kill(pid, 'SIGKILL');
+    await serve.matched(/starting another\n[^]*starting another\n/);
+    await expect.poll(async () => (await curl(...trusting, url)).code, { timeout: 20_000 }).toBe(0);
+    serve.process.kill('SIGTERM');
+    expect(await serve.ended).toMatchObject({ code: 0 });
+  });
+
   it('are waited for no longer when one cannot be started', async () => {
     await using serve = start(16, (bin) => ['prlimit', '--nofile=34', ...bin]);
     expect(await serve.ended).toMatchObject({
