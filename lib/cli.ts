@@ -29,7 +29,17 @@ const usage = (): string =>
 
 const asksForHelp = (arg: string): boolean => arg === '--help' || arg === '-h';
 
+/** Whoever read the output has seen enough, as `head` has. */
+function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+}
+
 async function main([name, ...args]: string[]): Promise<number> {
+  // A server outlives the readers of its log.
+  if (name !== 'serve' || args.some(asksForHelp)) endWithReader();
   if (name === undefined || asksForHelp(name) || name === 'help') {
     process.stdout.write(usage());
     return name === undefined ? 2 : 0;
