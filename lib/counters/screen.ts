@@ -27,34 +27,45 @@ export function render(frame: Frame): string {
   if (now.sockets !== null) {
     lines.push('', ...socketLines(now.sockets, frame, frame.height - lines.length - 5));
   }
-  return `${lines.map((line) => line.slice(0, frame.width)).join('\n')}\n`;
+  return `${lines.join('\n')}\n`;
 }
 
 type Counters = Readonly<Record<string, number>>;
 
-/** Two columns of `name value rate/s`. */
+/** The least of a name that tells it from the others. */
+const LEAST_NAME = 14;
+
+/** `name value rate/s`, in two columns where there is room. Names are shortened, figures never. */
 function counterLines(
   title: string,
   now: Counters,
   before: Counters | null,
   { width, seconds }: Frame,
 ): string[] {
-  const column = Math.floor((width - 2) / 2);
+  const digits = longest(10, Object.values(now));
+  const figures = digits + (before === null ? 1 : 10);
+  const half = Math.floor((width - 2) / 2);
+  const column = half - figures >= LEAST_NAME ? half : width;
+  const room = Math.max(column - figures, LEAST_NAME);
   const cells = Object.entries(now).map(([name, value]) => {
     const change = before === null ? 0 : (value - (before[name] ?? 0)) / seconds;
-    const rate =
-      before === null ? '' : change === 0 ? '' : `${change > 0 ? '+' : ''}${round(change)}/s`;
-    const numbers =
-      `${String(value).padStart(10)} ${rate.padStart(before === null ? 0 : 8)}`.trimEnd();
-    const room = column - (before === null ? 11 : 20);
+    const rate = change === 0 ? '' : `${change > 0 ? '+' : ''}${round(change)}/s`;
+    const numbers = `${String(value).padStart(digits)} ${rate.padStart(8)}`.trimEnd();
     return `${fitName(name, room)} ${numbers}`.padEnd(column);
   });
-  const half = Math.ceil(cells.length / 2);
-  const rows = Array.from({ length: half }, (_, each) =>
-    `${cells[each]!}  ${cells[each + half] ?? ''}`.trimEnd(),
-  );
-  return [title, ...rows];
+  if (column === width) return [title, ...cells.map((cell) => cell.trimEnd())];
+  const rows = Math.ceil(cells.length / 2);
+  return [
+    title,
+    ...Array.from({ length: rows }, (_, each) =>
+      `${cells[each]!}  ${cells[each + rows] ?? ''}`.trimEnd(),
+    ),
+  ];
 }
+
+/** Of the numbers as text, and at least so much. */
+const longest = (least: number, numbers: readonly number[]): number =>
+  numbers.reduce((most, number) => Math.max(most, String(number).length), least);
 
 /** At most five characters, so that the columns stay where they are. */
 const round = (value: number): string => {
@@ -82,11 +93,16 @@ const modes: Readonly<Record<TlsSocketMode, string>> = {
 function socketLines(sockets: readonly TlsSocket[], frame: Frame, room: number): string[] {
   const count = (mode: TlsSocketMode): number => sockets.filter(({ tx }) => tx === mode).length;
   const title = `sockets: ${sockets.length} (sending: ${count('device')} hw, ${count('software')} sw)`;
-  if (sockets.length === 0) return [title, ...(frame.hint === null ? [] : [frame.hint])];
+  const { hint, width } = frame;
+  if (sockets.length === 0) return [title, ...(hint === null ? [] : [hint])];
+  const digits = longest(
+    6,
+    sockets.map(({ sendQueue }) => sendQueue),
+  );
   // What is left of the width after the other columns, for two addresses.
-  const address = Math.max(12, Math.floor((frame.width - 38) / 2));
-  const row = (...[local, peer, tls, cipher, tx, rx, zc, np, queue]: string[]): string =>
-    [
+  const address = Math.max(12, Math.floor((width - 32 - digits) / 2));
+  const row = (...[local, peer, tls, cipher, tx, rx, zc, np, queue]: string[]): string => {
+    const cells = [
       fit(local!, address),
       fit(peer!, address),
       tls!.padEnd(3),
@@ -95,8 +111,12 @@ function socketLines(sockets: readonly TlsSocket[], frame: Frame, room: number):
       rx!.padEnd(3),
       zc!.padEnd(2),
       np!.padEnd(2),
-      queue!.padStart(6),
-    ].join(' ');
+      queue!.padStart(digits),
+    ];
+    // Half a figure would be another one.
+    while (cells.join(' ').length > width && cells.length > 1) cells.pop();
+    return cells.join(' ');
+  };
   const shown = sockets.slice(0, Math.max(room, 1));
   return [
     title,

@@ -65,6 +65,38 @@ describe('the counters on a screen', () => {
     expect(text).toMatch(/^tx_tls_enc…ed_bytes +1$/m);
   });
 
+  describe.each([80, 60, 40])('%s columns wide', (width) => {
+    const values = {
+      tx_tls_encrypted_bytes: 123_456_789_012_345,
+      tx_tls_encrypted_packets: 98_765_432_109_876,
+      rx_tls_decrypted_bytes: 1_234_567_890_123,
+      rx_tls_decrypted_packets: 987_654_321_098,
+      tx_tls_ooo: 7,
+    };
+    const before = { ...values, tx_tls_encrypted_bytes: 123_456_776_667_345, tx_tls_ooo: 3 };
+    const at = (counters: Record<string, number>, sendQueue = 0): Frame['now'] => ({
+      counters,
+      interfaces: { eth7: counters },
+      sockets: [socket({ sendQueue })],
+    });
+
+    it.each([null, at(before)])('cuts no figure off: %#', (earlier) => {
+      const text = render(frame({ now: at(values), before: earlier, width }));
+      for (const value of Object.values(values)) {
+        expect(text.match(new RegExp(`(?<!\\S)${value}(?!\\S)`, 'g'))).toHaveLength(2);
+      }
+      if (earlier !== null) expect(text).toMatch(/ \+12\.3M\/s\s/);
+      for (const line of lines(text)) expect(line.length, line).toBeLessThanOrEqual(width);
+    });
+
+    it('shows all of a send queue or nothing', () => {
+      const row = lines(render(frame({ now: at({}, 4_194_304), width }))).at(-2)!;
+      expect(row.length).toBeLessThanOrEqual(width);
+      if (width >= 80) expect(row).toMatch(/ 4194304$/);
+      else expect(row).not.toContain('41');
+    });
+  });
+
   it('shows the cards', () => {
     const interfaces = { eth7: { tx_tls_encrypted_packets: 5 } };
     const { counters } = frame().now;
