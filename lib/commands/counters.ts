@@ -33,12 +33,16 @@ export async function run(args: string[]): Promise<number> {
   const seconds = positive('--interval', values.interval);
   const count = values.count === undefined ? Infinity : positive('--count', values.count);
   let now = look();
+  let lookedAt = performance.now();
   show(now, null, seconds, values.json, values.watch);
   for (let shown = 1; values.watch && shown < count; shown++) {
     await delay(seconds * 1000);
     const before = now;
+    const since = lookedAt;
     now = look();
-    show(now, before, seconds, values.json, true);
+    // To look takes time too, and timers are late.
+    lookedAt = performance.now();
+    show(now, before, (lookedAt - since) / 1000, values.json, true);
   }
   return now.counters === null ? 1 : 0;
 }
