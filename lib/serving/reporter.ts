@@ -87,18 +87,26 @@ export class Screen implements Reporter {
   }
 }
 
-/** @param rate - In bytes per second. */
+const LEAST_NAME = 8;
+
+/**
+ * Never longer than the width: a line that the terminal wraps would be two to erase.
+ * @param rate - In bytes per second.
+ */
 export function progressLine(
   { name, bytes, total }: Omit<TransferState, 'id'>,
   rate: number,
   width: number,
 ): string {
   const percent = `${Math.floor((100 * bytes) / total)}%`.padStart(4);
-  const figures = `${percent} ${amount(bytes)} of ${amount(total)}, ${amount(rate)}/s`;
-  const room = Math.max(8, width - figures.length - 1);
+  const size = `${percent} ${amount(bytes)} of ${amount(total)}`;
+  const candidates = [`${size}, ${amount(rate)}/s`, size, percent];
+  const figures = candidates.find(({ length }) => length + 1 + LEAST_NAME <= width) ?? percent;
+  const room = Math.max(1, width - figures.length - 1);
   const printable = name.replace(/[^\x20-\x7e]/g, '?');
-  const shown = printable.length > room ? `…${printable.slice(1 - room)}` : printable;
-  return `${shown.padEnd(room)} ${figures}`;
+  const shown =
+    printable.length > room ? `…${printable.slice(printable.length - room + 1)}` : printable;
+  return `${shown.padEnd(room)} ${figures}`.slice(0, width);
 }
 
 function amount(bytes: number): string {

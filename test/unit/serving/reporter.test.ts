@@ -11,6 +11,16 @@ it('shows how far a transfer is, within the width there is', () => {
   expect(narrow).toMatch(/^…[long/]+ /);
 });
 
+it('is never longer than the terminal is wide', () => {
+  const state = { name: '/directory/file', bytes: 512 * 1024, total: 2 ** 31 };
+  for (let width = 10; width <= 80; width++) {
+    const line = progressLine(state, 1500, width);
+    expect(line.length, line).toBeLessThanOrEqual(width);
+    expect(line).toMatch(/e +0%/);
+  }
+  expect(progressLine(state, 1500, 40)).toBe('…irectory/file   0% 512.0 KiB of 2.0 GiB');
+});
+
 it('keeps the log above the transfers', () => {
   vi.useFakeTimers();
   let written = '';
