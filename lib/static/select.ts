@@ -175,9 +175,21 @@ async function findEncoded(
       ...exact,
       dotfiles: 'allow',
     });
-    if (looked.file?.isFile === true) return { looked, encoding };
+    // The plain file is better than none.
+    if (looked.file?.isFile === true && (await isReadable(looked.file.path))) {
+      return { looked, encoding };
+    }
   }
   return null;
+}
+
+async function isReadable(path: string): Promise<boolean> {
+  try {
+    await (await open(path, constants.O_RDONLY | constants.O_NONBLOCK)).close();
+    return true;
+  } catch (error) {
+    return statusOf(error as Error) !== 403;
+  }
 }
 
 function contentType(path: string): string {

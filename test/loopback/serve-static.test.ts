@@ -2,11 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, symlinkSync, truncateSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, truncateSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
+import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import express from 'express';
@@ -291,6 +292,26 @@ describe('a precompressed file', () => {
     const { etag } = answer.headers;
     const again = { 'accept-encoding': accepted, 'if-none-match': etag };
     expect((await ask(served.port, '/page.html', again)).status).toBe(304);
+    await served.close();
+  });
+
+  it.skipIf(process.getuid!() !== 0)('is passed over if it cannot be read', async () => {
+    const served = await start['node:http']({ precompressed: true });
+    for (const directory of [scratch.directory, root]) chmodSync(directory, 0o755);
+    chmodSync(join(root, 'page.html.br'), 0o600);
+    process.seteuid!(65_534);
+    try {
+      for (const [accepted, body] of [
+        ['br, gzip', 'gzip page'],
+        ['br', 'plain page'],
+      ] as const) {
+        const answer = await ask(served.port, '/page.html', { 'accept-encoding': accepted });
+        expect([answer.status, answer.body.toString()]).toEqual([200, body]);
+      }
+    } finally {
+      process.seteuid!(0);
+      chmodSync(join(root, 'page.html.br'), 0o644);
+    }
     await served.close();
   });
 
