@@ -16,5 +16,6 @@ app.get('/', async () => 'hello\n');
 app.register(fastifyStatic, { root: ROOT, prefix: '/files' });
 
 ktls.offload(app.server);
-await app.listen({ port: Number(PORT) });
+// One address: for `localhost` it makes a second server, of which `app.server` is not told.
+await app.listen({ port: Number(PORT), host: '127.0.0.1' });
 console.log(`listening on ${app.server.address().port}`);

@@ -13,13 +13,23 @@ const server = https.createServer(
     response.setHeader('x-offload', offloaded ? 'kernel' : reason);
     const { size } = statSync(FILE);
     const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    if (start > 0 && start >= size) {
+      response.writeHead(416, { 'content-range': `bytes */${size}` }).end();
+      return;
+    }
     if (start > 0) {
       response.statusCode = 206;
       response.setHeader('content-range', `bytes ${start}-${size - 1}/${size}`);
     }
     response.setHeader('content-length', size - start);
-    await sendFile(response, FILE, { start });
-    response.end();
+    try {
+      await sendFile(response, FILE, { start });
+      response.end();
+    } catch (error) {
+      // The client has gone, say: no reason to end the process, which a rejection that nobody handles does.
+      console.error(error.message);
+      response.destroy();
+    }
   },
 );
 server.listen(Number(PORT), () => console.log(`listening on ${server.address().port}`));

@@ -50,7 +50,8 @@ export function summary(trials: readonly TrialResult[]): string {
     const ktls = chosen(trial);
     if (baseline === undefined || ktls === undefined) return [];
     const floor = find(trial, (name) => name === 'http');
-    const how = ktls.driver === 'ktls-sendfile' ? ', `sendFile`' : '';
+    // Nothing else has it under TLS.
+    const how = ktls.driver === 'ktls-sendfile' ? ' (ktls: `sendFile`, the others: `pipe()`)' : '';
     const value = (figures?: Figures): string =>
       number(figures === undefined ? undefined : valueOf(trial, figures));
     const cells = [value(floor), value(baseline), value(ktls), ratio(ratioOf(trial, ktls.driver))];

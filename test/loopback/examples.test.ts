@@ -1,5 +1,5 @@
 /** The programs of `examples/`, as a user runs them; where this kernel has TLS, over kernel TLS. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -35,11 +35,15 @@ interface Answer {
   body: string;
 }
 
-async function get(port: number, path: string, headers = {}): Promise<Answer> {
+function open(port: number, path: string, headers = {}): Promise<IncomingMessage> {
   const options = { port, path, headers, host: 'localhost', ca: cert, agent: false };
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     request(options, resolve).on('error', reject).end();
   });
+}
+
+async function get(port: number, path: string, headers = {}): Promise<Answer> {
+  const response = await open(port, path, headers);
   let body = '';
   for await (const chunk of response) body += String(chunk);
   return { status: response.statusCode, offload: response.headers['x-offload'], body };
@@ -71,6 +75,17 @@ describe('the example', () => {
       offload,
       body: content.slice(100_000),
     });
+  });
+
+  it('send-file outlives a range that there is not, and a client that leaves', async () => {
+    const large = join(folder, 'large');
+    writeFileSync(large, '');
+    truncateSync(large, 64 * 2 ** 20);
+    await using server = await ExampleServer.start('send-file', { ...env, FILE: large });
+    const beyond = { range: 'bytes=99999999-' };
+    expect(await get(server.port, '/', beyond)).toMatchObject({ status: 416 });
+    (await open(server.port, '/')).destroy();
+    expect((await get(server.port, '/')).body).toHaveLength(64 * 2 ** 20);
   });
 
   it('tls-connect fetches a page', async () => {
