@@ -24,6 +24,8 @@ export class Rekeying {
   readonly #channel: Channel;
   #send: Buffer;
   #receive: Buffer;
+  /** The peer has been told of a key that the kernel did not take. */
+  #broken: KtlsError | null = null;
 
   /** @param send - `{client,server}_application_traffic_secret_0`; both are copied. */
   constructor(channel: Channel, send: Buffer, receive: Buffer) {
@@ -51,6 +53,7 @@ export class Rekeying {
    * more can be sent.
    */
   send(installed: Installed, requestPeer: boolean): Installed | number {
+    if (this.#broken !== null) throw this.#broken;
     const sent = this.#channel.sendRecord(ContentType.handshake, MESSAGES[Number(requestPeer)]!);
     if (sent < 0) return sent;
     const { suite, version, firstSendSequence, bytesInTcp } = installed;
@@ -83,13 +86,14 @@ export class Rekeying {
     const material = kernelMaterial(suite, keys, null, 0n);
     keys.key.fill(0);
     keys.iv.fill(0);
-    current.fill(0);
     const result = this.#channel.installKeys(direction, version, suite.kernelCipher, material);
     if (result < 0) {
       secret.fill(0);
       const cause = errnoError(result, 'setsockopt');
-      throw new KtlsError(code, cause.message, cause);
+      this.#broken = new KtlsError(code, cause.message, cause);
+      throw this.#broken;
     }
+    current.fill(0);
     return secret;
   }
 }

@@ -229,8 +229,11 @@ export class KernelPath implements DataPath {
       settled: () => {
         const held = this.#held;
         this.#held = [];
-        if (!this.#closed) for (const { write } of held) write();
-        else for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
+        if (this.#closed) {
+          for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
+          return;
+        }
+        for (const { write } of held) write();
         this.#files.writable();
         this.#wait();
       },

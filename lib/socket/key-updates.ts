@@ -154,8 +154,12 @@ export class KeyUpdates {
     try {
       result = this.#rekeying.send(this.#owner.installed(), pending.requestPeer);
     } catch (error) {
-      this.#finish(error as Error);
+      const { callbacks } = pending;
+      pending.callbacks = [];
+      // While it is still pending: the peer expects a key that the kernel has not got, and what is held must not
+      // follow under another one.
       this.#owner.failed(error as Error);
+      for (const callback of callbacks) callback(error as Error);
       return;
     }
     if (result === EAGAIN) return;

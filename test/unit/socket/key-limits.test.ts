@@ -12,7 +12,7 @@ import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
 import { ProtocolVersion, maxPlaintextLength } from '../../../lib/tls/constants.js';
 import { FakeChannel } from '../../support/fake-channel.js';
 
-const { EAGAIN } = constants.errno;
+const { EAGAIN, ENOMEM } = constants.errno;
 const version = ProtocolVersion.TLS13;
 const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
 const LIMIT = 50;
@@ -25,10 +25,15 @@ const IOV_MAX = 1024;
 class CountingChannel extends FakeChannel {
   /** Records under each key that is no longer in use. */
   readonly retired: number[] = [];
+  /** A negated errno: what the kernel says of a key. */
+  refusal = 0;
+  offers = 0;
   asked = 0;
   recordSize = maxPlaintextLength;
 
   installKeys(direction: Direction): number {
+    this.offers++;
+    if (this.refusal < 0) return this.refusal;
     if (direction === Direction.TX) {
       this.retired.push(Number(this.sequence));
       this.sequence = 0n;
@@ -90,7 +95,7 @@ beforeEach(() => {
     {
       deliver: () => true,
       deliverEnd: ignored,
-      destroy: ignored,
+      destroy: (error) => path.close(error ?? null),
       waiting: ignored,
       reset: ignored,
       progressed: ignored,
@@ -184,5 +189,44 @@ describe('a key is changed', () => {
   it('and the kernel seldom asked until then', () => {
     for (let turn = 0; channel.retired.length === 0; turn++) write(small);
     expect(channel.asked).toBeLessThan(LIMIT / 4);
+  });
+});
+
+describe('a KeyUpdate whose key the kernel does not take', () => {
+  beforeEach(() => {
+    channel.refusal = -ENOMEM;
+  });
+
+  it('has no data behind it, held or new', () => {
+    channel.sendResults.push(-EAGAIN);
+    const ends: unknown[] = [];
+    const note = (error?: Error | null): void => void ends.push(error);
+    path.updateKeys(false, note);
+    path.write(large, 'buffer' as BufferEncoding, note);
+    path.write(large, 'buffer' as BufferEncoding, note);
+    expect(ends).toEqual([]);
+    // A second attempt would be with a secret that has been wiped.
+    channel.refusal = -ENOMEM;
+    path.ready(Ready.WRITE);
+    channel.refusal = 0;
+    path.ready(Ready.WRITE);
+    expect(before).toEqual([]);
+    expect(channel.sent).toHaveLength(1);
+    expect(channel.offers).toBe(1);
+    expect(ends).toEqual([
+      expect.objectContaining({ code: 'ECANCELED' }),
+      expect.objectContaining({ code: 'ECANCELED' }),
+      expect.objectContaining({ code: 'ERR_KTLS_REKEY' }),
+    ]);
+  });
+
+  it('is the last that its connection sends', () => {
+    const rekeying = new Rekeying(channel.asChannel(), randomBytes(32), randomBytes(32));
+    const installed = { suite, version, bytesInTcp: 0, firstSendSequence: 0n, fragmentLimit: null };
+    expect(() => rekeying.send(installed, false)).toThrow(/ENOMEM/);
+    channel.refusal = 0;
+    expect(() => rekeying.send(installed, false)).toThrow(/ENOMEM/);
+    expect(channel.sent).toHaveLength(1);
+    expect(channel.offers).toBe(1);
   });
 });
