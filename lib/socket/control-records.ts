@@ -2,6 +2,7 @@
  * What a record that carries no application data means for the connection. It decides and does not act:
  * the socket sends the alert, ends or goes on.
  */
+import * as tls from 'node:tls';
 import { KtlsError } from '../errors.js';
 import {
   AlertDescription,
@@ -27,8 +28,8 @@ export type Verdict =
 const CONTINUE: Verdict = { kind: 'continue' };
 
 /**
- * Records without data that may come in a row. OpenSSL allows 5 warning alerts and 32 empty records;
- * a server may send a handful of tickets.
+ * Records without data, and messages in them, that may come in a row. OpenSSL allows 5 warning alerts and 32
+ * empty records; a server may send a handful of tickets.
  */
 const MOST_IN_A_ROW = 64;
 
@@ -39,6 +40,9 @@ export class ControlRecords {
   readonly #version: number;
   readonly #parser = new PostHandshakeParser();
   #inARow = 0;
+  /** Requests to renegotiate, data among them or not, since `#askedFrom`. */
+  #asked = 0;
+  #askedFrom = 0;
 
   constructor(isServer: boolean, version: number) {
     this.#isServer = isServer;
@@ -58,17 +62,42 @@ export class ControlRecords {
 
   /** @returns one verdict for each message that ends in this record, in order; what stands behind 'fail' is not to be acted upon. */
   judge(type: number, payload: Buffer): Verdict[] {
-    if (++this.#inARow > MOST_IN_A_ROW) {
-      return [fail(new KtlsError('ERR_KTLS_RECORD_FLOOD'), AlertDescription.unexpectedMessage)];
-    }
+    if (++this.#inARow > MOST_IN_A_ROW) return [flood()];
     switch (type) {
       case ContentType.alert:
         return [this.#alert(payload)];
       case ContentType.handshake:
-        return this.#parser.push(payload).map((message) => this.#message(message));
+        return this.#handshake(payload);
       default:
         return [unexpected(`record type ${type}`)];
     }
+  }
+
+  #handshake(payload: Buffer): Verdict[] {
+    const verdicts: Verdict[] = [];
+    for (const message of this.#parser.push(payload)) {
+      // The record has been counted, so that its first message goes for nothing.
+      if (verdicts.length > 0) this.#inARow++;
+      const verdict = this.#inARow > MOST_IN_A_ROW ? flood() : this.#message(message);
+      verdicts.push(verdict);
+      if (verdict.kind === 'fail') break;
+    }
+    return verdicts;
+  }
+
+  /**
+   * Declined each time, which costs a record sent: a server bears as many from a client, in as much time, as one
+   * of node:tls.
+   */
+  #renegotiation(): Verdict {
+    const now = performance.now();
+    if (now - this.#askedFrom >= tls.CLIENT_RENEG_WINDOW * 1000) {
+      this.#asked = 0;
+      this.#askedFrom = now;
+    }
+    const most = this.#isServer ? tls.CLIENT_RENEG_LIMIT : MOST_IN_A_ROW;
+    if (++this.#asked > most) return flood();
+    return { kind: 'warn', alert: AlertDescription.noRenegotiation };
   }
 
   #alert(payload: Buffer): Verdict {
@@ -101,11 +130,11 @@ export class ControlRecords {
         return { kind: 'ticket', message: message.raw };
       case 'hello-request':
       case 'client-hello':
-        // RFC 5246 section 7.4.1.1: a renegotiation may be declined with this warning.
+        // RFC 5246 section 7.4.1.1: a renegotiation may be declined with a warning.
         if (tls13 || this.#isServer !== (message.kind === 'client-hello')) {
           return unexpected(message.kind);
         }
-        return { kind: 'warn', alert: AlertDescription.noRenegotiation };
+        return this.#renegotiation();
       case 'invalid':
         return fail(new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', message.detail), message.alert);
       case 'unexpected':
@@ -113,6 +142,9 @@ export class ControlRecords {
     }
   }
 }
+
+const flood = (): Verdict =>
+  fail(new KtlsError('ERR_KTLS_RECORD_FLOOD'), AlertDescription.unexpectedMessage);
 
 function unexpected(what: string): Verdict {
   return fail(

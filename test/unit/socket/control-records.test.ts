@@ -104,3 +104,36 @@ describe('ControlRecords', () => {
     }
   });
 });
+
+describe('messages in one record', () => {
+  const hello = bytes('01 000000');
+  const declined = ['warn', Alert.noRenegotiation];
+  const flood = ['fail', 'ERR_KTLS_RECORD_FLOOD', Alert.unexpectedMessage];
+  const many = (message: Buffer): Buffer =>
+    Buffer.concat(Array.from({ length: 4096 }, () => message));
+
+  it('are each a request to renegotiate, of which a server declines a few', () => {
+    const records = new ControlRecords(true, TLS12);
+    const verdicts = records.judge(HANDSHAKE, many(hello)).map(summary);
+    expect(verdicts).toEqual([declined, declined, declined, flood]);
+  });
+
+  it('or one in each, with data among them', () => {
+    const records = new ControlRecords(true, TLS12);
+    const verdicts = Array.from({ length: 4 }, () => {
+      records.dataArrived();
+      return records.judge(HANDSHAKE, hello).map(summary);
+    });
+    expect(verdicts).toEqual([[declined], [declined], [declined], [flood]]);
+  });
+
+  it('are counted as so many tickets', () => {
+    const verdicts = new ControlRecords(false, TLS13).judge(
+      HANDSHAKE,
+      many(ticket).subarray(0, 16_384),
+    );
+    expect(verdicts.slice(0, -1).every(({ kind }) => kind === 'ticket')).toBe(true);
+    expect(verdicts).toHaveLength(65);
+    expect(summary(verdicts.at(-1)!)).toEqual(flood);
+  });
+});
