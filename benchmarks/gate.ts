@@ -22,7 +22,7 @@ export function measureOf(committed: Result, now: Result): 'value' | 'ratio' {
 /**
  * Every driver under kernel TLS that both have.
  *
- * @throws Error if there is none, or a trial was not measured before
+ * @throws Error if there is none, or a trial was not measured before, or not beside its baseline
  */
 export function compare(committed: Result, now: Result): Comparison[] {
   const measure = measureOf(committed, now);
@@ -39,7 +39,10 @@ export function compare(committed: Result, now: Result): Comparison[] {
             ? ratioOf(each, driver)
             : each.figures.find((figures) => figures.driver === driver)!.value;
         const [was, is] = [of(before), of(trial)];
-        return { trial: trial.name, driver, committed: was, now: is, change: is / was - 1 };
+        const change = is / was - 1;
+        // No ratio without node:tls beside it, and no verdict on NaN.
+        if (!Number.isFinite(change)) throw new Error(`${trial.name}, ${driver}: no baseline`);
+        return { trial: trial.name, driver, committed: was, now: is, change };
       });
   });
   if (comparisons.length === 0) throw new Error('nothing to compare');

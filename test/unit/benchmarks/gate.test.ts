@@ -65,6 +65,15 @@ describe('the gate of bench:check', () => {
     );
   });
 
+  it('does not pass a trial on another Node that lacks its baseline', () => {
+    expect(() =>
+      compare(
+        resultOf({ https: 100, ktls: 90 }),
+        resultOf({ ktls: 180 }, 'memory-1kib', { node: 'v24.0.0' }),
+      ),
+    ).toThrow('memory-1kib, ktls: no baseline');
+  });
+
   it('does not pass if there is nothing to compare', () => {
     expect(() => compare(resultOf({ https: 1 }), resultOf({ https: 1 }))).toThrow('nothing');
   });
