@@ -9,7 +9,15 @@ import { availableParallelism } from 'node:os';
 import { runInVm } from '../vm/run.js';
 import { type WantedKernel, hostHasKernelTls, wantedKernels } from './kernels.js';
 import { inLanes } from './lanes.js';
-import { NEED_KERNEL_TLS, compileTests, guestCommand, vitest } from './vitest.js';
+import {
+  INTEROP_TESTS,
+  KERNEL_TESTS,
+  NEED_KERNEL_TLS,
+  NODE_TESTS,
+  compileTests,
+  guestCommand,
+  vitest,
+} from './vitest.js';
 
 interface Tally {
   passed: number;
@@ -18,14 +26,6 @@ interface Tally {
 }
 
 const HOST_TESTS = ['test/unit', 'test/loopback'];
-const KERNEL_TESTS = 'test/kernel';
-/**
- * Other programs as peers: once, on the first kernel that is not 6.1, which leaves most ciphers, and so most
- * of these connections, to node:tls.
- */
-const INTEROP_TESTS = 'test/interop';
-/** Programs from start to end, which are Node's matter more than the kernel's: once, on the last kernel. */
-const NODE_TESTS = 'test/lifecycle';
 
 /** Of the kernels' tests; with one the host's are left out. */
 const filter = process.argv.slice(2);

@@ -8,8 +8,16 @@ import { wantedOr } from './kernels.js';
 
 export const vitest = 'node_modules/vitest/vitest.mjs';
 
+export const KERNEL_TESTS = 'test/kernel';
+/**
+ * Other programs as peers: once, on the first kernel that is not 6.1, which leaves most ciphers, and so most
+ * of these connections, to node:tls.
+ */
+export const INTEROP_TESTS = 'test/interop';
+/** Programs from start to end, which are Node's matter more than the kernel's: once, on the last kernel. */
+export const NODE_TESTS = 'test/lifecycle';
 /** Whatever an ordinary run has that needs kernel TLS. */
-export const NEED_KERNEL_TLS: readonly string[] = ['test/kernel', 'test/lifecycle', 'test/interop'];
+export const NEED_KERNEL_TLS: readonly string[] = [KERNEL_TESTS, NODE_TESTS, INTEROP_TESTS];
 
 /** All files in one thread. */
 const together = ['--pool=threads', '--no-isolate'] as const;

@@ -24,7 +24,7 @@ export class Rekeying {
   readonly #channel: Channel;
   #send: Buffer;
   #receive: Buffer;
-  /** The peer has been told of a key that the kernel did not take. */
+  /** Why the kernel did not take a key that the peer has, of either direction: nothing is sent any more. */
   #broken: KtlsError | null = null;
 
   /** @param send - `{client,server}_application_traffic_secret_0`; both are copied. */
