@@ -1,6 +1,7 @@
 /** The `curl` command as an HTTP client. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { foreignEnvironment } from './foreign.js';
 
 /** Of curl's `%{json}`: one transfer. */
 export interface Transfer {
@@ -24,7 +25,10 @@ export interface CurlResult {
 /** Runs curl, which looks at no file or proxy setting of the user. */
 export async function curl(...args: string[]): Promise<CurlResult> {
   const always = ['-q', '-sS', '--noproxy', '*', '-w', '%{stderr}\n%{json}\n'];
-  const child = spawn('curl', [...always, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('curl', [...always, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: foreignEnvironment(),
+  });
   const stdout: Buffer[] = [];
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));

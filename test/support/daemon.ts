@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chownSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accepts } from '../../benchmarks/ports.js';
+import { foreignEnvironment } from './foreign.js';
 import type { Scratch } from './scratch.js';
 
 /** Debian's `nobody`: some servers refuse to run as root. */
@@ -33,7 +34,11 @@ export function hand(...paths: string[]): void {
 /** Runs a program to its end. @throws Error if it fails, with what it said */
 export function runUnprivileged(command: readonly string[], scratch: Scratch): void {
   const [program, ...args] = unprivileged(command);
-  execFileSync(program!, args, { cwd: scratch.directory, stdio: 'pipe' });
+  execFileSync(program!, args, {
+    cwd: scratch.directory,
+    stdio: 'pipe',
+    env: foreignEnvironment(),
+  });
 }
 
 export class Daemon implements AsyncDisposable {
@@ -47,6 +52,7 @@ export class Daemon implements AsyncDisposable {
     this.#process = spawn(program!, args, {
       cwd: scratch.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: foreignEnvironment(),
     });
     this.#process.on('error', (error) => (this.#output += String(error)));
     this.#over = new Promise((resolve) => this.#process.once('close', resolve));

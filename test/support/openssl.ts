@@ -6,10 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CipherSuite } from '../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../lib/tls/constants.js';
 import type { Certificate } from './certificates.js';
+import { foreignEnvironment } from './foreign.js';
 import type { Scratch } from './scratch.js';
 
 /** Of the host's configuration nothing, so that tests mean the same everywhere. */
-const environment = { ...process.env, OPENSSL_CONF: '/dev/null' };
+const environment = { ...foreignEnvironment(), OPENSSL_CONF: '/dev/null' };
 
 /** `[3, 0]` */
 export function opensslVersion(): [major: number, minor: number] {
