@@ -130,7 +130,7 @@ function connectInUserSpace(
 }
 
 function announce(socket: OffloadedSocket): void {
-  for (const event of ['connect', 'ready', 'secure', 'secureConnect']) {
+  for (const event of ['secureConnect', 'secure']) {
     if (!socket.destroyed) socket.emit(event);
   }
 }

@@ -107,6 +107,8 @@ export function expectsHttp2Session(socket: Socket & Partial<TLSSocket>): boolea
     const http2 = server.constructor.name === 'Http2SecureServer';
     return http2 && alpnProtocol !== false && alpnProtocol !== 'http/1.1';
   }
+  // Bound to a socket by a symbol; Node 20 to 26 have it where http2 does not find it: the key is no symbol then.
+  if (Object.hasOwn(socket, 'undefined')) return true;
   return Object.getOwnPropertySymbols(socket).some(
     ({ description }) => description === 'kBoundSession',
   );

@@ -55,8 +55,8 @@ export class HandOver {
   }
 
   /**
-   * Client: the TCP connection is made by the owner (`tcpConnected`), or is that of `raw` (`takeOver`);
-   * node:tls is ready when it stands.
+   * Client: the TCP connection is made by the owner, which calls `tcpConnected` at its 'connect', or is that
+   * of `raw` (`takeOver`); node:tls is ready when it stands.
    */
   static connect(owner: HandOverOwner, options: ConnectionOptions, raw?: Socket): HandOver {
     return new HandOver(owner, (inner) => Handshake.connect(inner, options, raw));
@@ -103,18 +103,21 @@ export class HandOver {
     const { socket } = this.#owner;
     const taken = node.bindLives(raw, socket);
     this.#owner.bound(taken);
-    const take = (): void => {
+    const taking = (then: () => void) => (): void => {
       const handle = node.handleOf(raw);
       if (handle === null || socket.destroyed) return;
       taken.handleGone();
       node.adoptHandle(socket, handle);
       this.#owner.adopted(handle);
-      this.tcpConnected();
+      node.setConnecting(socket, false);
+      then();
     };
+    // As by node:tls nothing is told of a connection that is there already, and of one to come no 'ready'.
     if (!raw.connecting) {
-      take();
+      taking(() => this.tcpConnected())();
       return;
     }
+    const take = taking(() => socket.emit('connect'));
     raw.once('connect', () => {
       const handle = node.handleOf(raw);
       // By another listener, which came first.
@@ -128,9 +131,7 @@ export class HandOver {
 
   /** Client: the TCP connection of the owner stands. */
   tcpConnected(): void {
-    const { socket } = this.#owner;
-    node.setConnecting(socket, true);
-    const handle = node.handleOf(socket);
+    const handle = node.handleOf(this.#owner.socket);
     const binding = loadBinding();
     if (handle === null || binding instanceof Error) return;
     let channel: Channel;

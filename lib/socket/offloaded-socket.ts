@@ -19,6 +19,7 @@ import type { Outlives } from './after-handshake.js';
 import type { DataPath, WriteCallback } from './data-path.js';
 import type { FileSource } from './file-source.js';
 import { HandOver, type HandOverOwner } from './hand-over.js';
+import { expectsHttp2, isNested, redirectOnce } from './handle-takers.js';
 import { KernelPath } from './kernel-path.js';
 import {
   type OffloadState,
@@ -60,6 +61,10 @@ export class OffloadedSocket extends PathSocket {
 
   readonly #init: OffloadedSocketInit;
   #rejected = false;
+  /** On offer to the server. */
+  #protocols: ConnectionOptions['ALPNProtocols'];
+  /** The TCP connection stands, and 'connect' will say so when the connection is secured. */
+  #connectWithheld = false;
   /** The socket whose connection this was. */
   #taken: node.TakenOver | null = null;
   /** `null` once the connection is under kernel TLS. */
@@ -71,6 +76,11 @@ export class OffloadedSocket extends PathSocket {
   /** A session that came before the connection was secured. */
   #session: Buffer | null = null;
   #offload: OffloadState = pendingState;
+
+  static {
+    // Called by the constructors of streams, too.
+    redirectOnce(this.prototype, (it, event) => (#init in it ? it.#awaited(event) : event));
+  }
 
   /** @internal */
   constructor(init: OffloadedSocketInit) {
@@ -167,6 +177,7 @@ export class OffloadedSocket extends PathSocket {
    * to be a plain TCP socket with nothing buffered; node:tls is ready when it stands.
    */
   startClient(options: ConnectionOptions, raw?: Socket): void {
+    this.#protocols = options.ALPNProtocols;
     this.#handOver = HandOver.connect(this.#handOverOwner(), options, raw);
     if (raw !== undefined) this.#handOver.takeOver(raw);
   }
@@ -193,13 +204,35 @@ export class OffloadedSocket extends PathSocket {
     }
   }
 
-  /** The TCP connection's own 'connect' is not ours: that one says that data may flow. */
+  /**
+   * The TCP connection's 'connect' begins the handshake, and says no more than that. Whoever takes the handle
+   * then, to read and write it in native code, must not hear of it before the keys are there.
+   */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (this.dataPath === null && (event === 'connect' || event === 'ready')) {
-      if (event === 'connect') this.#handOver?.tcpConnected();
-      return true;
+    if (this.dataPath !== null || (event !== 'connect' && event !== 'ready')) {
+      return super.emit(event, ...args);
     }
-    return super.emit(event, ...args);
+    if (event === 'connect') {
+      const nested = isNested(this);
+      this.#connectWithheld = nested || expectsHttp2(this, this.#protocols);
+      node.setConnecting(this, this.#connectWithheld);
+      if (nested) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
+      else this.#handOver?.tcpConnected();
+    }
+    return this.#connectWithheld || super.emit(event, ...args);
+  }
+
+  /** Somebody waits for 'connect'. @returns what it is to wait for: http2 and node:tls may come when it has passed */
+  #awaited(event: string | symbol): string | symbol {
+    if (event !== 'connect' || this.connecting || !this.secureConnecting) return event;
+    if (isNested(this)) {
+      const error = new KtlsError('ERR_KTLS_NESTED');
+      this.destroy(error);
+      // Out of `tls.connect`, before it begins a handshake of its own.
+      throw error;
+    }
+    // Without `ktls/register` an http2 session does not take us for a TLSSocket.
+    return expectsHttp2(this, this.#protocols) ? 'secureConnect' : event;
   }
 
   #handOverOwner(): HandOverOwner {
@@ -241,7 +274,7 @@ export class OffloadedSocket extends PathSocket {
     this.authorizationError = tls.authorizationError;
   }
 
-  /** Sends FIN. Unlike net.Socket's `_final` it does not wait for 'connect', which comes later here. */
+  /** Sends FIN. Unlike net.Socket's `_final` it does not wait for 'connect', which may come later here. */
   #shutdown(callback: WriteCallback): void {
     const { connecting } = this;
     node.setConnecting(this, false);
@@ -282,28 +315,26 @@ export class OffloadedSocket extends PathSocket {
     this.#negotiated = negotiated;
     this.tlsEstablished(negotiated);
     node.setConnecting(this, false);
-    if (this.#isNested()) {
-      // It waits for 'connect', and would then read and write past all that we do.
+    if (isNested(this)) {
+      // It would read and write past all that we do.
       this.usePath(path);
       this.destroy(new KtlsError('ERR_KTLS_NESTED'));
       return;
     }
     this.openPath(path, this.#init.onread);
     try {
+      if (this.#connectWithheld) {
+        this.emit('connect');
+        if (!this.destroyed) this.emit('ready');
+      }
       this.#init.secured(this);
       this.#tellSession();
     } finally {
       // Even if a listener threw: the application may catch that.
       this.announced();
-      if (this.#isNested()) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
+      if (isNested(this)) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
       if (!this.destroyed) this.startReading();
     }
-  }
-
-  /** Whether node:tls has been put on the handle. */
-  #isNested(): boolean {
-    const handle = node.handleOf(this);
-    return handle !== null && node.isUnderTls(handle);
   }
 
   #tellSession(): void {
@@ -356,7 +387,7 @@ export class OffloadedSocket extends PathSocket {
     else super.destroySoon();
   }
 
-  /** Unlike net.Socket's it does not wait for 'connect', which here comes after the handshake. */
+  /** Unlike net.Socket's it does not wait for 'connect', which here may come after the handshake. */
   override resetAndDestroy(): this {
     const { tcp } = this;
     if (tcp !== this) tcp.resetAndDestroy();

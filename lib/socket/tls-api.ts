@@ -139,7 +139,7 @@ export abstract class TlsApi extends TlsTypedSocket {
     context?: Buffer,
   ): ReturnType<TLSSocket['exportKeyingMaterial']> {
     const facts = this[tlsFacts]();
-    if (facts === null || this.connecting || this.destroyed) {
+    if (facts === null || this.secureConnecting || this.destroyed) {
       throw nodeError(
         'ERR_TLS_INVALID_STATE',
         'TLS socket connection must be securely established',

@@ -11,6 +11,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
 import { KtlsError, OffloadedSocket } from '../../lib/index.js';
 import { ecdsaCertificate } from '../support/certificates.js';
+import { testConnecting } from '../support/connecting.js';
 import {
   type AnySocket,
   type Pair,
@@ -574,3 +575,9 @@ function firstToBeIdle(...sockets: AnySocket[]): { readonly first: AnySocket | n
 async function exchangeTurns(): Promise<void> {
   for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate);
 }
+
+describe('a client that the kernel is going to refuse', () => {
+  testConnecting((socket) => {
+    expect(socket).toMatchObject({ offload: { reason: 'ERR_KTLS_CIPHER' } });
+  });
+});
