@@ -1,5 +1,6 @@
 /** What is measured, written down: the form of the files in `benchmarks/results`. */
 import { type DriverName, isBaseline } from './drivers/driver.js';
+import { BenchError } from './errors.js';
 import type { Machine } from './machine.js';
 import { type Metric, type Sample, type Trial, type Unit, valueOf } from './trials/trial.js';
 
@@ -15,7 +16,7 @@ export type VerifiedSample = Sample & { readonly offloaded: Offloaded };
 /** The samples of one driver in one trial. */
 export interface Figures {
   readonly driver: DriverName;
-  /** The commit that was measured, with `-dirty` if there were changes to it. */
+  /** What was measured, as `benchmarks/revision.ts` names it. */
   readonly revision: string;
   readonly samples: readonly VerifiedSample[];
   /** The median of what the trial compares: microseconds or bytes, for one unit. */
@@ -71,13 +72,40 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** One result of two of the same kind; the second's figures take the place of the first's. */
-export function merged(first: Result | undefined, second: Result): Result {
+/** The revisions whose figures are in these trials, each once. */
+export const revisionsOf = (trials: readonly TrialResult[]): string[] => [
+  ...new Set(trials.flatMap(({ figures }) => figures.map(({ revision }) => revision))),
+];
+
+/** @throws BenchError if there is a figure of another revision */
+export function requireRevision({ trials }: Result, revision: string): void {
+  const others = revisionsOf(trials).filter((each) => each !== revision);
+  if (others.length === 0) return;
+  throw new BenchError(
+    'ERR_KTLS_BENCH_REVISION',
+    `figures of revision ${others.join(', ')} would stand beside those of ${revision}`,
+  );
+}
+
+/**
+ * One result of two of the same kind; the second's figures take the place of the first's.
+ *
+ * @param otherRevisions whether the two may be of different revisions; each figure keeps its own
+ * @throws BenchError
+ */
+export function merged(
+  first: Result | undefined,
+  second: Result,
+  { otherRevisions = false }: { otherRevisions?: boolean } = {},
+): Result {
   if (first === undefined) return second;
   const kind = ({ machine, version, cipher }: Result): string =>
     JSON.stringify([machine, version, cipher]);
   if (kind(first) !== kind(second)) {
-    throw new Error(`of different machines or settings:\n${kind(first)}\n${kind(second)}`);
+    throw new BenchError(
+      'ERR_KTLS_BENCH_MACHINE',
+      `of different machines or settings:\n${kind(first)}\n${kind(second)}`,
+    );
   }
   const trials = new Map(first.trials.map((trial) => [trial.name, trial]));
   for (const trial of second.trials) {
@@ -85,7 +113,11 @@ export function merged(first: Result | undefined, second: Result): Result {
     const figures = [...known.filter(({ driver }) => !has(trial, driver)), ...trial.figures];
     trials.set(trial.name, { ...trial, figures });
   }
-  return { ...second, trials: [...trials.values()] };
+  const result = { ...second, trials: [...trials.values()] };
+  if (!otherRevisions) {
+    for (const revision of revisionsOf(second.trials)) requireRevision(result, revision);
+  }
+  return result;
 }
 
 export const has = ({ figures }: TrialResult, name: DriverName): boolean =>

@@ -9,7 +9,7 @@ import { programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
 import { MarkedOutput } from './marked-output.js';
 import { type Order, RESULT_MARK } from './order.js';
-import { type Result, has, merged } from './result.js';
+import { type Result, has, merged, requireRevision } from './result.js';
 import { revision } from './revision.js';
 import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
@@ -61,12 +61,14 @@ async function inGuest(
  *
  * @param known what it need not measure again
  * @param vm in guests that count instructions; on the host, trials that need what it lacks are left out
+ * @throws BenchError if what is known is of another revision and the settings do not allow it
  */
 export function ordersOf(settings: Settings, known: Result | undefined, vm: boolean): Order[] {
   const { version, cipher } = settings;
   const time = vm ? 'instructions' : 'clock';
   const samples = settings.samples ?? (vm ? 2 : 5);
   const shared = { samples, version, cipher, time, revision: revision() } as const;
+  if (known !== undefined && !settings.otherRevisions) requireRevision(known, shared.revision);
   return settings.trials.flatMap(({ trial, drivers }) => {
     if (!vm && trial.kernelTls !== ktls.probe().available) return [];
     const done = known?.trials.find(({ name }) => name === trial.name);
@@ -91,7 +93,7 @@ function inOrder(result: Result): Result {
  */
 export async function carryOut(
   orders: readonly Order[],
-  { jobs, timeout }: Pick<Settings, 'jobs' | 'timeout'>,
+  { jobs, timeout, otherRevisions }: Pick<Settings, 'jobs' | 'timeout' | 'otherRevisions'>,
   vm: boolean,
   known?: Result,
   onResult?: OnResult,
@@ -104,7 +106,7 @@ export async function carryOut(
     const trial = trialNamed(order.trial);
     console.log(`\n${place} ${heading(trial)}`);
     const add = (one: Result): void => {
-      result = inOrder(merged(result, one));
+      result = inOrder(merged(result, one, { otherRevisions }));
       onResult?.(result);
       const { driver } = one.trials[0]!.figures[0]!;
       console.log(

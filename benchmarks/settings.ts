@@ -17,6 +17,7 @@ export const help = `Measures servers and clients with and without kernel TLS, e
   --cipher NAME      OpenSSL's name (default AES-128-GCM's)
   --json FILE        keep the result, written after each driver
   --resume           FILE may exist: what it lacks is measured and added
+  --other-revisions  FILE may hold figures of other revisions, which stay as they are and keep their name
   --vm               count instructions in a VM, which is the default where the kernel has no TLS
   --jobs N           guests at the same time (default 1)
   --timeout S        for one trial in a guest, its start included (default 1800)
@@ -30,6 +31,7 @@ export interface Settings {
   readonly cipher: string;
   readonly json: string | undefined;
   readonly resume: boolean;
+  readonly otherRevisions: boolean;
   readonly vm: boolean;
   readonly jobs: number;
   readonly timeout: number;
@@ -57,6 +59,7 @@ export function settingsOf(args: string[]): Settings {
       cipher: { type: 'string' },
       json: { type: 'string' },
       resume: { type: 'boolean', default: false },
+      'other-revisions': { type: 'boolean', default: false },
       vm: { type: 'boolean', default: false },
       jobs: { type: 'string', default: '1' },
       timeout: { type: 'string', default: '1800' },
@@ -89,6 +92,7 @@ export function settingsOf(args: string[]): Settings {
       (version === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'ECDHE-ECDSA-AES128-GCM-SHA256'),
     json: values.json,
     resume: values.resume,
+    otherRevisions: values['other-revisions'],
     vm: values.vm,
     jobs: count('jobs', values.jobs),
     timeout: count('timeout', values.timeout),

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import ktls from 'ktls';
+import { BenchError } from '../benchmarks/errors.js';
 import type { Result } from '../benchmarks/result.js';
 import { save } from '../benchmarks/save.js';
 import { carryOut, ordersOf } from '../benchmarks/session.js';
@@ -38,6 +39,7 @@ try {
   else if (settings.list) console.log(settings.trials.map(({ trial }) => trial.name).join('\n'));
   else process.exitCode = await bench(settings);
 } catch (error) {
-  console.error(`ktls bench: ${error instanceof Error ? error.message : String(error)}`);
+  const code = error instanceof BenchError ? `${error.code}: ` : '';
+  console.error(`ktls bench: ${code}${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 2;
 }

@@ -1,10 +1,10 @@
 /** Everything that is made from a result file: the README's table, docs/performance.md, its charts. */
 import { readFileSync } from 'node:fs';
 import { format, resolveConfig } from 'prettier';
-import type { Result, TrialResult } from '../result.js';
+import { type Result, type TrialResult, revisionsOf } from '../result.js';
 import { chart } from './charts.js';
 import type { Source } from './source.js';
-import { details, floors, losses, summary } from './tables.js';
+import { details, floors, losses, origin, summary } from './tables.js';
 
 const BEGIN = '<!-- made by npm run bench:report -->';
 const END = '<!-- end of what npm run bench:report made -->';
@@ -18,22 +18,28 @@ function readmeSection({ path, result }: Source): string {
     '',
     summary(result.trials),
     '',
-    `${what(result)}; CPU of the server (of the client, where it says so), in a VM where 1 µs is 1,000 instructions. All drivers, charts, and where kernel TLS loses: [Performance](docs/performance.md). Result file: [${path}](${path}).`,
+    `${what(result)}; CPU of the server (of the client, where it says so), in a VM where 1 µs is 1,000 instructions. Figures of revision ${revisionsOf(result.trials).join(', ')}. All drivers, charts, and where kernel TLS loses: [Performance](docs/performance.md). Result file: [${path}](${path}).`,
     '',
     END,
   ].join('\n');
+}
+
+/** Which revisions of this package a result has figures of. */
+function measured(trials: readonly TrialResult[]): string {
+  const revisions = revisionsOf(trials);
+  if (revisions.length === 1) return `Figures of revision ${revisions[0]}`;
+  return `Figures of ${revisions.length} revisions of this package, ${revisions.join(', ')}, each trial's under its chart`;
 }
 
 const chartFile = ({ name }: TrialResult): string => `docs/performance/${name}.svg`;
 
 function performanceDocument({ path, result }: Source): string {
   const { machine, trials } = result;
-  const revisions = new Set(trials.flatMap(({ figures }) => figures.map((each) => each.revision)));
   const tools = Object.entries(machine.tools).map(([name, version]) => `${name} ${version}`);
   return [
     '# Performance',
     '',
-    `Made by \`npm run bench:report\` from [${path}](../${path}): ${what(result)}; ${tools.join(', ')}; revision ${[...revisions].join(', ')}.`,
+    `Made by \`npm run bench:report\` from [${path}](../${path}): ${what(result)}; ${tools.join(', ')}. ${measured(trials)}.`,
     '',
     readFileSync('benchmarks/report/method.md', 'utf8').trim(),
     '',
@@ -55,6 +61,8 @@ function performanceDocument({ path, result }: Source): string {
       `## ${trial.title}`,
       '',
       `![${trial.title}](${chartFile(trial).replace('docs/', '')})`,
+      '',
+      origin(trial),
       '',
       details(trial),
       '',

@@ -1,6 +1,6 @@
 /** The tables of the README and of docs/performance.md, in Markdown. */
 import { type DriverName, drivers, isBaseline, isKtls } from '../drivers/driver.js';
-import { type Figures, type TrialResult, medianOf, ratioOf } from '../result.js';
+import { type Figures, type TrialResult, medianOf, ratioOf, revisionsOf } from '../result.js';
 import type { Metric } from '../trials/trial.js';
 
 const NONE = '–';
@@ -58,6 +58,19 @@ export function summary(trials: readonly TrialResult[]): string {
     return [[`${trial.title}${how}`, unitOf(trial), ...cells]];
   });
   return table(['', '', 'no TLS', 'node:tls', 'ktls', 'ktls ÷ node:tls'], lines);
+}
+
+/** Which revision the figures are of: of all of them, or of which drivers' figures which. */
+export function origin(trial: TrialResult): string {
+  const all = revisionsOf([trial]);
+  if (all.length === 1) return `Figures of revision ${all[0]}.`;
+  const each = all.map((revision) => {
+    const names = trial.figures
+      .filter((figures) => figures.revision === revision)
+      .map(({ driver }) => drivers[driver].title);
+    return `${revision} (${names.join('; ')})`;
+  });
+  return `Figures of revisions ${each.join(' and ')}.`;
 }
 
 /** All that is known of a trial's drivers. */

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { compare } from '../../../benchmarks/gate.js';
 import type { DriverName } from '../../../benchmarks/drivers/driver.js';
+import { origin } from '../../../benchmarks/report/tables.js';
 import { type Result, figuresOf, merged } from '../../../benchmarks/result.js';
+import { ordersOf } from '../../../benchmarks/session.js';
+import { settingsOf } from '../../../benchmarks/settings.js';
 
 const machine: Result['machine'] = {
   kernel: '6.12',
@@ -19,6 +22,7 @@ function resultOf(
   costs: Partial<Record<DriverName, number>>,
   name = 'memory-1kib',
   facts: Partial<Result['machine']> = {},
+  revision = 'abc',
 ): Result {
   const figures = Object.entries(costs).map(([driver, total]) => {
     const sample = {
@@ -29,7 +33,7 @@ function resultOf(
       resident: 1,
       offloaded: { tx: 0, rx: 0 },
     };
-    return figuresOf({ metric: 'cpu' }, driver as DriverName, 'abc', [sample]);
+    return figuresOf({ metric: 'cpu' }, driver as DriverName, revision, [sample]);
   });
   return {
     date: '2026-11-24T00:00:00.000Z',
@@ -92,5 +96,46 @@ describe('merging results', () => {
   it('refuses figures of another machine', () => {
     const other = resultOf({ ktls: 1 }, 'memory-1kib', { kernel: '6.1' });
     expect(() => merged(resultOf({ ktls: 1 }), other)).toThrow('different machines');
+  });
+
+  it('refuses figures of another revision, unless it is asked for them', () => {
+    const old = resultOf({ https: 100, ktls: 90 }, 'memory-1kib', {}, 'old');
+    const now = resultOf({ ktls: 80 }, 'memory-1kib', {}, 'new');
+    const refusal = expect.objectContaining({ code: 'ERR_KTLS_BENCH_REVISION' }) as Error;
+    expect(() => merged(old, now)).toThrow(refusal);
+    const { trials } = merged(old, now, { otherRevisions: true });
+    const revisions = trials[0]!.figures.map(({ driver, revision }) => [driver, revision]);
+    expect(Object.fromEntries(revisions)).toEqual({ https: 'old', ktls: 'new' });
+  });
+
+  it('lets the figures of another revision go whose place is taken', () => {
+    const old = resultOf({ ktls: 90 }, 'memory-1kib', {}, 'old');
+    const now = resultOf({ ktls: 80 }, 'memory-1kib', {}, 'new');
+    expect(merged(old, now).trials[0]!.figures).toMatchObject([{ revision: 'new', value: 80 }]);
+  });
+});
+
+describe('going on with a result', () => {
+  const known = resultOf({ https: 100 }, 'memory-1kib', {}, 'old');
+  const args = ['--filter', 'memory-1kib', '--drivers', 'https,ktls', '--vm'];
+
+  it('is refused before anything is measured if it is of another revision', () => {
+    const refusal = expect.objectContaining({ code: 'ERR_KTLS_BENCH_REVISION' }) as Error;
+    expect(() => ordersOf(settingsOf(args), known, true)).toThrow(refusal);
+  });
+
+  it('measures what is missing if several revisions are asked for', () => {
+    const orders = ordersOf(settingsOf([...args, '--other-revisions']), known, true);
+    expect(orders).toMatchObject([{ trial: 'memory-1kib', drivers: ['ktls'] }]);
+  });
+});
+
+describe('a table', () => {
+  it('says which revision its figures are of', () => {
+    const old = resultOf({ https: 100 }, 'memory-1kib', {}, 'old');
+    const now = resultOf({ ktls: 80 }, 'memory-1kib', {}, 'new');
+    expect(origin(old.trials[0]!)).toBe('Figures of revision old.');
+    const both = merged(old, now, { otherRevisions: true });
+    expect(origin(both.trials[0]!)).toBe('Figures of revisions old (node:https) and new (ktls).');
   });
 });
