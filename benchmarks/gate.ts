@@ -40,8 +40,14 @@ export function compare(committed: Result, now: Result): Comparison[] {
             : each.figures.find((figures) => figures.driver === driver)!.value;
         const [was, is] = [of(before), of(trial)];
         const change = is / was - 1;
-        // No ratio without node:tls beside it, and no verdict on NaN.
-        if (!Number.isFinite(change)) throw new Error(`${trial.name}, ${driver}: no baseline`);
+        // No ratio without node:tls beside it.
+        if (measure === 'ratio' && Number.isNaN(was * is)) {
+          throw new Error(`${trial.name}, ${driver}: no baseline`);
+        }
+        // No verdict on what is no cost: NaN, which is null in JSON and then counts as 0.
+        if (!(was > 0 && is > 0 && Number.isFinite(change))) {
+          throw new Error(`${trial.name}, ${driver}: ${is} beside ${was} is no comparison`);
+        }
         return { trial: trial.name, driver, committed: was, now: is, change };
       });
   });

@@ -4,21 +4,12 @@ import { BenchError } from './errors.js';
 import type { Machine } from './machine.js';
 import { type Metric, type Sample, type Trial, type Unit, valueOf } from './trials/trial.js';
 
-/** Directions of connections that went under kernel TLS, by the kernel's own counters. */
-export interface Offloaded {
-  readonly tx: number;
-  readonly rx: number;
-}
-
-/** A sample, and what the kernel has counted meanwhile, warm-up included. */
-export type VerifiedSample = Sample & { readonly offloaded: Offloaded };
-
 /** The samples of one driver in one trial. */
 export interface Figures {
   readonly driver: DriverName;
   /** What was measured, as `benchmarks/revision.ts` names it. */
   readonly revision: string;
-  readonly samples: readonly VerifiedSample[];
+  readonly samples: readonly Sample[];
   /** The median of what the trial compares: microseconds or bytes, for one unit. */
   readonly value: number;
   /** Between the dearest and the cheapest sample, as a share of the median. */
@@ -46,7 +37,7 @@ export function figuresOf(
   { metric }: Pick<Trial, 'metric'>,
   driver: DriverName,
   revision: string,
-  samples: readonly VerifiedSample[],
+  samples: readonly Sample[],
 ): Figures {
   const values = samples.map((sample) => valueOf(metric, sample));
   const value = median(values);

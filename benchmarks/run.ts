@@ -7,29 +7,22 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { certificate } from './certificate.js';
-import { type DriverName, drivers } from './drivers/driver.js';
+import type { DriverName } from './drivers/driver.js';
 import { machine } from './machine.js';
-import { offloadedSoFar } from './measure.js';
 import { type Order, RESULT_MARK } from './order.js';
-import { type Result, type VerifiedSample, figuresOf } from './result.js';
+import { difference, offloadedSoFar, requireProof } from './proof.js';
+import { type Result, figuresOf } from './result.js';
 import { trialNamed } from './trials/table.js';
-import { MiB, type Scene, type Trial } from './trials/trial.js';
+import { MiB, type Sample, type Scene, type Trial } from './trials/trial.js';
 
-/** @throws Error if a connection of a kernel TLS driver ran in user space, or one of another did not */
-async function take(scene: Scene, trial: Trial, driver: DriverName): Promise<VerifiedSample> {
+/** @throws BenchError if it is not proved that the connections were what the driver's name says */
+async function take(scene: Scene, trial: Trial, driver: DriverName): Promise<Sample> {
   const before = offloadedSoFar();
   const sample = await trial.sample(scene, driver);
-  const after = offloadedSoFar();
-  const offloaded = { tx: after.tx - before.tx, rx: after.rx - before.rx };
-  const wanted: readonly string[] = drivers[driver].offload;
-  const silent = wanted.some(
-    (direction) => offloaded[direction as 'tx' | 'rx'] < sample.connections,
-  );
-  if (silent || (wanted.length === 0 && offloaded.tx + offloaded.rx > 0)) {
-    const counted = `${offloaded.tx} tx and ${offloaded.rx} rx went under kernel TLS`;
-    throw new Error(`${trial.name}, ${driver}: of ${sample.connections} connections, ${counted}`);
-  }
-  return { ...sample, offloaded };
+  const { connections, offloaded, evidence = 'made' } = sample;
+  const all = difference(offloadedSoFar(), before);
+  requireProof(driver, connections, { offloaded, evidence }, all);
+  return sample;
 }
 
 function fileMaker(folder: string) {
@@ -48,7 +41,7 @@ function fileMaker(folder: string) {
 async function run(order: Order, trial: Trial, scene: Scene): Promise<void> {
   const { version, cipher, samples, revision } = order;
   const facts = machine(order.time);
-  const taken = new Map<DriverName, VerifiedSample[]>();
+  const taken = new Map<DriverName, Sample[]>();
   // Round by round, so that a machine that changes its pace changes it for all.
   for (let round = 1; round <= samples; round++) {
     for (const driver of order.drivers) {

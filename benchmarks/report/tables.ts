@@ -63,18 +63,28 @@ export function summary(trials: readonly TrialResult[]): string {
 /** Which revision the figures are of: of all of them, or of which drivers' figures which. */
 export function origin(trial: TrialResult): string {
   const all = revisionsOf([trial]);
-  if (all.length === 1) return `Figures of revision ${all[0]}.`;
+  // Older results counted from a sample's beginning on.
+  const counts = trial.figures.some(
+    ({ driver, samples }) =>
+      drivers[driver].offload.length > 0 && samples.some(({ evidence }) => evidence === undefined),
+  )
+    ? ' Counts of offloaded connections include those of the warm-up.'
+    : '';
+  if (all.length === 1) return `Figures of revision ${all[0]}.${counts}`;
   const each = all.map((revision) => {
     const names = trial.figures
       .filter((figures) => figures.revision === revision)
       .map(({ driver }) => drivers[driver].title);
     return `${revision} (${names.join('; ')})`;
   });
-  return `Figures of revisions ${each.join(' and ')}.`;
+  return `Figures of revisions ${each.join(' and ')}.${counts}`;
 }
 
 /** All that is known of a trial's drivers. */
 export function details(trial: TrialResult): string {
+  const kernelThreads = trial.figures.some(({ samples }) =>
+    samples.some((sample) => sample.kernelThreads !== undefined),
+  );
   const lines = trial.figures.map((figures) => {
     const { driver, samples, spread } = figures;
     const first = samples[0]!;
@@ -99,6 +109,7 @@ export function details(trial: TrialResult): string {
       median((sample) => sample.cpu.total),
       median((sample) => sample.cpu.user),
       median((sample) => sample.cpu.system),
+      ...(kernelThreads ? [median((sample) => sample.kernelThreads ?? NaN)] : []),
       median((sample) => sample.perSecond),
       ...(first.latency === undefined
         ? [NONE, NONE]
@@ -121,6 +132,7 @@ export function details(trial: TrialResult): string {
     `CPU µs per ${per}`,
     'user',
     'system',
+    ...(kernelThreads ? ['kernel threads'] : []),
     `${per === 'MiB' ? per : `${per}s`}/s`,
     'p50 ms',
     'p99 ms',

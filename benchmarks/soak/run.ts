@@ -5,12 +5,10 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import ktls from 'ktls';
 import { certificate } from '../certificate.js';
 import { host } from '../machine.js';
-import { offloadedSoFar } from '../measure.js';
+import { difference, offloadedAtRest, offloadedSoFar } from '../proof.js';
 import { ask, message, stop } from '../processes.js';
 import type { BatchTally, SoakBatch, SoakPorts } from './protocol.js';
 import {
@@ -30,9 +28,6 @@ export interface SoakOrder {
   readonly revision: string;
 }
 
-/** For the kernel to let go of sockets that are closed, in milliseconds. */
-const PATIENCE = 30_000;
-
 const order = JSON.parse(process.argv[2]!) as SoakOrder;
 const tell = (message: SoakMessage): void => console.log(SOAK_MARK + JSON.stringify(message));
 
@@ -45,22 +40,6 @@ const STEADY = {
 function start(name: 'server' | 'client', settings: object): ChildProcess {
   const script = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
   return fork(script, [JSON.stringify(settings)], STEADY);
-}
-
-function keyed(): SoakSample['keyed'] {
-  const counters = ktls.stats() ?? {};
-  const sum = (direction: 'Tx' | 'Rx'): number =>
-    ['Sw', 'Device'].reduce((all, how) => all + (counters[`TlsCurr${direction}${how}`] ?? 0), 0);
-  return { tx: sum('Tx'), rx: sum('Rx') };
-}
-
-async function keyedAtRest(): Promise<SoakSample['keyed']> {
-  const deadline = performance.now() + PATIENCE;
-  for (;;) {
-    const now = keyed();
-    if (now.tx + now.rx === 0 || performance.now() > deadline) return now;
-    await sleep(20);
-  }
 }
 
 const server = start('server', certificate());
@@ -96,18 +75,17 @@ for (let from = 0; from < order.connections && !timeIsUp(); from += order.every)
     seconds: Math.round((performance.now() - started) / 100) / 10,
     client: (await ask(client, 'state')) as ProcessState,
     server: (await ask(server, 'state')) as ProcessState,
-    keyed: await keyedAtRest(),
+    keyed: await offloadedAtRest(),
   };
   tell({ sample });
 }
 
-const after = offloadedSoFar();
 const tally: SoakTally = {
   kinds: counts,
   secured,
   resumed,
   received,
-  offloaded: { tx: after.tx - before.tx, rx: after.rx - before.rx },
+  offloaded: difference(offloadedSoFar(), before),
 };
 tell({ tally });
 await stop(client);

@@ -1,6 +1,7 @@
 /** A client that downloads over one connection from node:https, which is not measured. */
 import type { DriverName } from '../drivers/driver.js';
 import { costOf, usageOf } from '../measure.js';
+import { difference, lesser, offloadedAtRest, offloadedNow } from '../proof.js';
 import { ask, message, startNode, startServer, stop } from '../processes.js';
 import type { ClientSettings } from '../subjects/client.js';
 import type { UndiciSettings } from '../subjects/undici.js';
@@ -8,6 +9,8 @@ import { MiB, type Sample, type Scene } from './trial.js';
 
 export function clientDownload(length: number, warmUps: number, downloads: number) {
   return async (scene: Scene, driver: DriverName): Promise<Sample> => {
+    // All of it is the client's then: the server encrypts in user space.
+    const atRest = await offloadedAtRest();
     const server = await startServer(scene, 'https');
     const settings = {
       driver,
@@ -19,10 +22,16 @@ export function clientDownload(length: number, warmUps: number, downloads: numbe
     try {
       await message(client);
       for (let i = 0; i < warmUps; i++) await ask(client, 'go');
+      const offloadedBefore = offloadedNow();
       const before = usageOf(client.pid!);
       for (let i = 0; i < downloads; i++) await ask(client, 'go');
       const after = usageOf(client.pid!);
-      return { ...costOf(before, after, (downloads * length) / MiB), connections: 1 };
+      return {
+        ...costOf(before, after, (downloads * length) / MiB),
+        connections: 1,
+        offloaded: difference(lesser(offloadedBefore, offloadedNow()), atRest),
+        evidence: 'established',
+      };
     } finally {
       await stop(client);
       await stop(server.process);

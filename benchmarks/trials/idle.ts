@@ -1,6 +1,7 @@
 /** What a connection costs that has had one request answered and then waits. */
 import { type DriverName, drivers } from '../drivers/driver.js';
 import { costOf, kernelMemory, usageOf } from '../measure.js';
+import { difference, offloadedAtRest, offloadedNow } from '../proof.js';
 import { ask, message, startNode, startServer, stop } from '../processes.js';
 import type { IdleSettings } from '../subjects/idle.js';
 import type { Sample, Scene } from './trial.js';
@@ -21,6 +22,7 @@ export function idle(count: number) {
       await message(holder);
       await ask(holder, String(WARM_UP));
       await ask(holder, '0');
+      const atRest = await offloadedAtRest();
       const youngBefore = await collect();
       const before = usageOf(pid);
       const kernelBefore = kernelMemory();
@@ -29,7 +31,9 @@ export function idle(count: number) {
       const after = usageOf(pid);
       return {
         ...costOf(before, after, count),
-        connections: WARM_UP + count,
+        connections: count,
+        offloaded: difference(offloadedNow(), atRest),
+        evidence: 'established',
         memory: {
           resident: (after.resident - before.resident - young) / count,
           kernel: (kernelMemory() - kernelBefore) / count,

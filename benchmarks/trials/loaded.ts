@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DriverName, drivers } from '../drivers/driver.js';
 import type { Done, Target } from '../loads.js';
 import { costOf, usageOf } from '../measure.js';
+import { difference, offloadedSoFar } from '../proof.js';
 import { ask, startServer, stop } from '../processes.js';
 import type { Sample, Scene } from './trial.js';
 
@@ -42,6 +43,8 @@ export function underLoad({ role = 'http', warmUp, load, delay = false }: Load) 
       const target = { secure, closes, port: server.port };
       await warmUp(target, scene);
       const idle = delay ? await delayDuring(server.process, sleep(SETTLING)) : undefined;
+      // Each load has connections of its own.
+      const offloadedBefore = offloadedSoFar();
       const before = usageOf(pid);
       const loading = load(target, scene);
       const busy = delay ? await delayDuring(server.process, loading, SETTLING) : undefined;
@@ -50,6 +53,8 @@ export function underLoad({ role = 'http', warmUp, load, delay = false }: Load) 
       return {
         ...costOf(before, after, units),
         connections,
+        offloaded: difference(offloadedSoFar(), offloadedBefore),
+        evidence: 'made',
         ...(latency === undefined ? {} : { latency }),
         ...(busy && idle ? { delay: { ...busy, idle: idle.p99 } } : {}),
       };

@@ -1,5 +1,6 @@
 /** What is measured, and what a sample of it says. */
 import type { DriverName, TlsSettings } from '../drivers/driver.js';
+import type { Evidence, Offloaded } from '../proof.js';
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -22,8 +23,17 @@ export interface Sample {
   readonly units: number;
   /** Connections that carried the units: each must be offloaded, if the driver's name says so. */
   readonly connections: number;
+  /** Directions of them that were. */
+  readonly offloaded: Offloaded;
+  /** How that is known. Absent from older results, which counted the warm-up's connections too. */
+  readonly evidence?: Evidence;
   /** CPU of the measured process, for one unit. */
   readonly cpu: { readonly total: number; readonly user: number; readonly system: number };
+  /**
+   * CPU of all the kernel's own threads meanwhile, for one unit. They work for the load too, and are not in
+   * `cpu`. Absent from older results.
+   */
+  readonly kernelThreads?: number;
   /** Units done in a second, by a load on the same machine. */
   readonly perSecond: number;
   /** Resident memory of the measured process at the end. */

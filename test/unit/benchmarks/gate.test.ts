@@ -32,6 +32,7 @@ function resultOf(
       perSecond: 1,
       resident: 1,
       offloaded: { tx: 0, rx: 0 },
+      evidence: 'made' as const,
     };
     return figuresOf({ metric: 'cpu' }, driver as DriverName, revision, [sample]);
   });
@@ -76,6 +77,12 @@ describe('the gate of bench:check', () => {
         resultOf({ ktls: 180 }, 'memory-1kib', { node: 'v24.0.0' }),
       ),
     ).toThrow('memory-1kib, ktls: no baseline');
+  });
+
+  it.each([NaN, 0, null as unknown as number])('does not pass %s for a cost', (cost) => {
+    const words = 'memory-1kib, ktls: ';
+    expect(() => compare(resultOf({ ktls: 90 }), resultOf({ ktls: cost }))).toThrow(words);
+    expect(() => compare(resultOf({ ktls: cost }), resultOf({ ktls: 90 }))).toThrow(words);
   });
 
   it('does not pass if there is nothing to compare', () => {
