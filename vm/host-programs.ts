@@ -77,9 +77,25 @@ function inPackage(root: string, name: string): string | undefined {
     .find(existsSync);
 }
 
+const triplets: Readonly<Partial<Record<NodeJS.Architecture, string>>> = {
+  x64: 'x86_64-linux-gnu',
+  arm64: 'aarch64-linux-gnu',
+  arm: 'arm-linux-gnueabihf',
+  ppc64: 'powerpc64le-linux-gnu',
+  riscv64: 'riscv64-linux-gnu',
+  s390x: 's390x-linux-gnu',
+};
+
+/** The directory of an architecture's libraries. @throws VmError if Debian has no port for it */
+export function debianTriplet(architecture: NodeJS.Architecture = process.arch): string {
+  const triplet = triplets[architecture];
+  if (triplet !== undefined) return triplet;
+  throw new VmError('ERR_KTLS_VM_UNSUPPORTED_HOST', `no Debian libraries for ${architecture}`);
+}
+
 function librariesOf(root: string): string[] {
   return ['usr/lib', 'lib']
-    .map((directory) => join(root, directory, 'x86_64-linux-gnu'))
+    .map((directory) => join(root, directory, debianTriplet()))
     .filter(existsSync);
 }
 
