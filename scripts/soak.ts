@@ -8,7 +8,7 @@ import { MarkedOutput } from '../benchmarks/marked-output.js';
 import { revision } from '../benchmarks/revision.js';
 import { save } from '../benchmarks/save.js';
 import { chart } from '../benchmarks/soak/chart.js';
-import { judge, memorySlope } from '../benchmarks/soak/judgement.js';
+import { judge, judgeTally, memorySlope } from '../benchmarks/soak/judgement.js';
 import {
   SOAK_MARK,
   type SoakMessage,
@@ -80,9 +80,11 @@ async function soak(settings: SoakSettings): Promise<number> {
   }
   console.log(JSON.stringify(facts.tally, null, 1));
   for (const problem of problems) console.log(`LEFT BEHIND: ${problem}`);
+  const notOffloaded = judgeTally(facts.tally);
+  for (const problem of notOffloaded) console.log(`NOT OFFLOADED: ${problem}`);
   if (problems.length === 0)
     console.log(`nothing is left of ${samples.at(-1)!.connections} connections`);
-  return problems.length === 0 ? 0 : 1;
+  return problems.length + notOffloaded.length === 0 ? 0 : 1;
 }
 
 try {

@@ -8,7 +8,7 @@
  * The smallest thing that one connection in twelve could leave in the heap (an emitter and its listener)
  * costs more than that, and so does any object of OpenSSL's outside it.
  */
-import type { ProcessState, SoakSample } from './result.js';
+import type { ProcessState, SoakSample, SoakTally } from './result.js';
 
 /** The part of the samples that is warm-up: code is compiled and optimised, pools are filled. */
 const WARM_UP = 0.2;
@@ -88,4 +88,11 @@ export function judge(samples: readonly SoakSample[]): string[] {
     );
   }
   return problems;
+}
+
+/** What speaks against the connections: that the kernel had keys for fewer than came to be. */
+export function judgeTally({ secured, offloaded }: SoakTally): string[] {
+  return (['tx', 'rx'] as const)
+    .filter((direction) => offloaded[direction] < secured || secured === 0)
+    .map((direction) => `${direction}: ${offloaded[direction]} of ${secured} under kernel TLS`);
 }

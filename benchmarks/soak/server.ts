@@ -16,7 +16,11 @@ import { processState } from './state.js';
 /** For connections to be over, in milliseconds, after the clients have closed all of theirs. */
 const PATIENCE = 30_000;
 
-const credentials = JSON.parse(process.argv[2]!) as SoakServerSettings;
+/** A connection that is not offloaded fails, and its client then misses what it asked for. */
+const credentials = {
+  ...(JSON.parse(process.argv[2]!) as SoakServerSettings),
+  mode: 'require',
+} as const;
 const folder = mkdtempSync(join(tmpdir(), 'ktls-soak-'));
 const file = join(folder, 'file');
 const body = Buffer.alloc(MOST, 'soak');
