@@ -20,7 +20,7 @@ export interface Host {
 
 export interface Machine extends Host {
   readonly time: Time;
-  /** Of the other servers, and of the tools that make the load. */
+  /** Of the other servers, and of the tools that make the load. `none`: not there, not needed. */
   readonly tools: Readonly<Record<string, string>>;
 }
 
@@ -60,10 +60,10 @@ function versionOfPackage(name: string): string {
   }
 }
 
-/** The first word of the answer that is a version. */
+/** The first word of the answer that is a version; `none` where the program is not. */
 function versionOf(program: string, option: string): string {
   // wrk calls it a failure.
   const script = '"$0" "$1" 2>&1 || true';
   const text = execFileSync('sh', ['-c', script, program, option], { encoding: 'latin1' });
-  return /\d+(?:\.\d+)+\w*/.exec(text)?.[0] ?? 'unknown';
+  return /\d+(?:\.\d+)+\w*/.exec(text)?.[0] ?? 'none';
 }

@@ -90,8 +90,13 @@ export function merged(
   { otherRevisions = false }: { otherRevisions?: boolean } = {},
 ): Result {
   if (first === undefined) return second;
-  const kind = ({ machine, version, cipher }: Result): string =>
-    JSON.stringify([machine, version, cipher]);
+  // A tool that one of the two did not need may be missing there.
+  const there = (tool: string): boolean =>
+    [first, second].every(({ machine }) => (machine.tools[tool] ?? 'none') !== 'none');
+  const kind = ({ machine, version, cipher }: Result): string => {
+    const tools = Object.entries(machine.tools).filter(([name]) => there(name));
+    return JSON.stringify([{ ...machine, tools: Object.fromEntries(tools) }, version, cipher]);
+  };
   if (kind(first) !== kind(second)) {
     throw new BenchError(
       'ERR_KTLS_BENCH_MACHINE',
@@ -104,7 +109,13 @@ export function merged(
     const figures = [...known.filter(({ driver }) => !has(trial, driver)), ...trial.figures];
     trials.set(trial.name, { ...trial, figures });
   }
-  const result = { ...second, trials: [...trials.values()] };
+  const known = Object.entries(second.machine.tools).filter(([, version]) => version !== 'none');
+  const tools = { ...second.machine.tools, ...first.machine.tools, ...Object.fromEntries(known) };
+  const result = {
+    ...second,
+    machine: { ...second.machine, tools },
+    trials: [...trials.values()],
+  };
   if (!otherRevisions) {
     for (const revision of revisionsOf(second.trials)) requireRevision(result, revision);
   }

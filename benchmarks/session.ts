@@ -78,6 +78,15 @@ export function ordersOf(settings: Settings, known: Result | undefined, vm: bool
   });
 }
 
+/** The programs that the orders cannot do without: others need not be there. */
+export function programsFor(orders: readonly Order[]): ('h2load' | 'nginx' | 'wrk')[] {
+  const programs = orders.flatMap(({ trial, drivers }) => [
+    ...trialNamed(trial).tools,
+    ...(drivers.some((driver) => driver.startsWith('nginx')) ? (['nginx'] as const) : []),
+  ]);
+  return [...new Set(programs)].sort();
+}
+
 /** Its trials in the table's order, whichever was measured first. */
 function inOrder(result: Result): Result {
   const place = ({ name }: { name: string }): number =>
@@ -98,7 +107,7 @@ export async function carryOut(
   known?: Result,
   onResult?: OnResult,
 ): Promise<{ result: Result | undefined; failed: number }> {
-  const env = await programsEnvironment(['h2load', 'nginx', 'wrk']);
+  const env = await programsEnvironment(programsFor(orders));
   let result = known;
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {

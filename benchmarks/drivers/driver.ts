@@ -41,6 +41,7 @@ interface DriverFacts {
 
 export const drivers: Readonly<Record<DriverName, DriverFacts>> = {
   http: { title: 'node:http, no TLS', secure: false, kind: 'peer', offload: [] },
+  'http-sendfile': { title: 'node:http, sendFile', secure: false, kind: 'peer', offload: [] },
   https: { title: 'node:https', secure: true, kind: 'baseline', offload: [] },
   ktls: { title: 'ktls', secure: true, kind: 'ktls', offload: ['tx', 'rx'] },
   'ktls-sendfile': {
@@ -85,6 +86,7 @@ export const drivers: Readonly<Record<DriverName, DriverFacts>> = {
 
 export type DriverName =
   | 'http'
+  | 'http-sendfile'
   | 'https'
   | 'ktls'
   | 'ktls-sendfile'

@@ -7,6 +7,7 @@ import { unitOf, valueOf } from './tables.js';
 /** Told apart by colour-blind eyes too (Okabe and Ito). */
 const colours: Readonly<Record<DriverName, string>> = {
   http: '#999999',
+  'http-sendfile': '#666666',
   https: '#0072B2',
   'tls.connect': '#0072B2',
   ktls: '#D55E00',

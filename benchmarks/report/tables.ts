@@ -149,9 +149,10 @@ export function details(trial: TrialResult): string {
  */
 export function floors(trials: readonly TrialResult[]): string {
   const lines = trials.flatMap((trial) => {
-    const plain = find(trial, (name) => name === 'http');
-    const baseline = find(trial, isBaseline);
     const ktls = chosen(trial);
+    const alike = ktls?.driver === 'ktls-sendfile' ? 'http-sendfile' : 'http';
+    const plain = find(trial, (name) => name === alike) ?? find(trial, (name) => name === 'http');
+    const baseline = find(trial, isBaseline);
     if (trial.metric !== 'cpu' || trial.measures !== 'server') return [];
     if (plain === undefined || baseline === undefined || ktls === undefined) return [];
     const of = (figures: Figures, part: 'total' | 'user' | 'system'): number =>

@@ -61,6 +61,8 @@ export interface Trial {
   /** The smallest set it belongs to: `--quick`, no option, `--full`. */
   readonly set: 'quick' | 'standard' | 'full';
   readonly drivers: readonly DriverName[];
+  /** What makes the load, but for curl, openssl and Node. */
+  readonly tools: readonly ('h2load' | 'wrk')[];
   /** False: runs where the kernel has no TLS. */
   readonly kernelTls: boolean;
   /** Takes one sample of fresh processes. */

@@ -3,7 +3,7 @@ import { compare } from '../../../benchmarks/gate.js';
 import type { DriverName } from '../../../benchmarks/drivers/driver.js';
 import { origin } from '../../../benchmarks/report/tables.js';
 import { type Result, figuresOf, merged } from '../../../benchmarks/result.js';
-import { ordersOf } from '../../../benchmarks/session.js';
+import { ordersOf, programsFor } from '../../../benchmarks/session.js';
 import { settingsOf } from '../../../benchmarks/settings.js';
 
 const machine: Result['machine'] = {
@@ -105,6 +105,14 @@ describe('merging results', () => {
     expect(() => merged(resultOf({ ktls: 1 }), other)).toThrow('different machines');
   });
 
+  it('takes figures whose load needed other tools, and refuses those of another version of one', () => {
+    const of = (tools: Record<string, string>): Result =>
+      resultOf({ ktls: 1 }, 'memory-1kib', { tools });
+    const both = merged(of({ wrk: '4', nginx: 'none' }), of({ wrk: 'none', nginx: '1.22' }));
+    expect(both.machine.tools).toEqual({ wrk: '4', nginx: '1.22' });
+    expect(() => merged(of({ wrk: '4' }), of({ wrk: '5' }))).toThrow('different machines');
+  });
+
   it('refuses figures of another revision, unless it is asked for them', () => {
     const old = resultOf({ https: 100, ktls: 90 }, 'memory-1kib', {}, 'old');
     const now = resultOf({ ktls: 80 }, 'memory-1kib', {}, 'new');
@@ -134,6 +142,18 @@ describe('going on with a result', () => {
   it('measures what is missing if several revisions are asked for', () => {
     const orders = ordersOf(settingsOf([...args, '--other-revisions']), known, true);
     expect(orders).toMatchObject([{ trial: 'memory-1kib', drivers: ['ktls'] }]);
+  });
+});
+
+describe('the programs of a run', () => {
+  it.each([
+    ['client-64mib,connections-full', 'ktls,ktls.connect', []],
+    ['memory-1kib', 'ktls', ['h2load']],
+    ['file-100kib', 'ktls-sendfile,nginx-ktls', ['h2load', 'nginx']],
+    ['event-loop-delay', 'ktls', ['h2load', 'wrk']],
+  ])('%s of %s needs %j', (filter, drivers, programs) => {
+    const settings = settingsOf(['--filter', filter, '--drivers', drivers, '--vm']);
+    expect(programsFor(ordersOf(settings, undefined, true))).toEqual(programs);
   });
 });
 
