@@ -62,6 +62,8 @@ export class Handshake {
   /** node:tls stays in charge: nothing is held back any more. */
   #released = false;
   #sessionsPending = 0;
+  /** What node:tls had against a record that came when all was over. */
+  #objection: Error | null = null;
 
   private constructor(owner: HandshakeOwner, isServer: boolean) {
     this.#owner = owner;
@@ -161,9 +163,16 @@ export class Handshake {
     if (this.observer.isServer) freeTls(this.#tls!);
   }
 
-  /** Gives the TLS object of a retired client one more record. */
-  feed(record: Buffer): void {
-    if (this.#tls?.destroyed === false) this.#transport.feed(record);
+  /**
+   * Gives the TLS object of a retired client one more record.
+   *
+   * @returns what OpenSSL has against it, of which nobody else hears
+   */
+  feed(record: Buffer): Error | null {
+    const tls = this.#tls;
+    if (tls?.destroyed !== false) return null;
+    this.#transport.feed(record);
+    return this.#objection ?? tls.errored;
   }
 
   /** Frees the TLS object of a retired client. */
@@ -271,7 +280,10 @@ export class Handshake {
   }
 
   #fail(error?: Error): void {
-    if (this.#phase === 'over') return;
+    if (this.#phase === 'over') {
+      this.#objection = error ?? null;
+      return;
+    }
     this.#phase = 'over';
     this.observer.secrets.wipe();
     this.#owner.failed(error);

@@ -331,7 +331,7 @@ export class KernelPath implements DataPath {
         this.#sendAlert(AlertLevel.warning, verdict.alert);
         break;
       case 'ticket':
-        this.#shadow?.ticket(verdict.message);
+        this.#takeTicket(verdict.message);
         break;
       case 'keyUpdate':
         this.#followKeyUpdate(verdict.updateRequested);
@@ -340,6 +340,13 @@ export class KernelPath implements DataPath {
         this.#receiver.stop();
         if (verdict.alert !== null) this.#sendAlert(AlertLevel.fatal, verdict.alert);
         this.#owner.destroy(verdict.error);
+    }
+  }
+
+  #takeTicket(message: Buffer): void {
+    const error = this.#shadow?.ticket(message) ?? null;
+    if (error !== null) {
+      this.#act({ kind: 'fail', error, alert: AlertDescription.decodeError });
     }
   }
 

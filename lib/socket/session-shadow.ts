@@ -13,19 +13,19 @@ export class SessionShadow {
   readonly #suite: CipherSuite;
   /** Of generation 0: a KeyUpdate changes the connection's keys, not those of the TLS object. */
   #secret: Buffer | null;
-  readonly #feed: (record: Buffer) => void;
+  readonly #feed: (record: Buffer) => Error | null;
   #sequence: bigint;
 
   /**
    * @param secret - `server_application_traffic_secret_0`; it is copied.
    * @param sequence - Number of the next record that the TLS object expects.
-   * @param feed - Takes one record to the TLS object.
+   * @param feed - Takes one record to the TLS object, and says what that has against it.
    */
   constructor(
     suite: CipherSuite,
     secret: Buffer,
     sequence: bigint,
-    feed: (record: Buffer) => void,
+    feed: (record: Buffer) => Error | null,
   ) {
     this.#suite = suite;
     this.#secret = copySecret(secret);
@@ -33,9 +33,12 @@ export class SessionShadow {
     this.#feed = feed;
   }
 
-  /** @param message - One NewSessionTicket, header included, however many records it came in. */
-  ticket(message: Buffer): void {
-    if (this.#secret === null) return;
+  /**
+   * @param message - One NewSessionTicket, header included, however many records it came in.
+   * @returns why the connection must end, if it is none
+   */
+  ticket(message: Buffer): Error | null {
+    if (this.#secret === null) return null;
     // Derived anew for each of the few: what is kept is one secret, not a key as well.
     const keys = trafficKeys(this.#suite, this.#secret);
     const records: Buffer[] = [];
@@ -47,7 +50,11 @@ export class SessionShadow {
     }
     keys.key.fill(0);
     keys.iv.fill(0);
-    for (const record of records) this.#feed(record);
+    for (const record of records) {
+      const error = this.#feed(record);
+      if (error !== null) return error;
+    }
+    return null;
   }
 
   wipe(): void {

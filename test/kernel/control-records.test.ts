@@ -302,6 +302,15 @@ describeKernel('a handshake message after the handshake', () => {
     { roles: ['client'], ...tls13 },
   );
 
+  // Its body is for OpenSSL to judge: a ticket of fewer bytes than it says.
+  itFails(
+    'NewSessionTicket must be well formed',
+    handshake(Buffer.from(ticket.with(15, 33))),
+    'ERR_SSL_LENGTH_MISMATCH',
+    decodeError,
+    { roles: ['client'], ...tls13 },
+  );
+
   itFails(
     'NewSessionTicket is nothing for a server',
     handshake(ticket),
