@@ -54,14 +54,14 @@ export class Rekeying {
    */
   send(installed: Installed, requestPeer: boolean): Installed | number {
     if (this.#broken !== null) throw this.#broken;
-    const sent = this.#channel.sendRecord(ContentType.handshake, MESSAGES[Number(requestPeer)]!);
-    if (sent < 0) return sent;
     const { suite, version, firstSendSequence, bytesInTcp } = installed;
     const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
+    if (typeof sequence === 'number') return sequence;
+    const sent = this.#channel.sendRecord(ContentType.handshake, MESSAGES[Number(requestPeer)]!);
+    if (sent < 0) return sent;
     this.#send = this.#next(installed, Direction.TX, this.#send, 'ERR_KTLS_REKEY');
-    if (typeof sequence === 'number') return installed;
-    // Sequence numbers start at 0 again: what the old ones added to the stream is counted now.
-    const records = Number(sequence - firstSendSequence);
+    // Sequence numbers start at 0 again: what the old ones added to the stream is counted now, the KeyUpdate too.
+    const records = Number(sequence + 1n - firstSendSequence);
     return {
       ...installed,
       bytesInTcp: bytesInTcp + records * suite.recordOverhead,
