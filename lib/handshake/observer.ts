@@ -12,7 +12,7 @@ import {
 } from '../tls/handshake-messages.js';
 import { nextExplicitNonce } from '../tls/key-schedule.js';
 import { KeylogSecrets } from '../tls/keylog.js';
-import { RecordScanner, type ScannedRecord } from '../tls/record.js';
+import { RecordScanner, type ScannedRecord, isRecord } from '../tls/record.js';
 
 /** A TLS 1.2 Finished: 4 bytes of header, 12 of verify_data (RFC 5246 section 7.4.9). */
 const FINISHED = 16;
@@ -38,6 +38,7 @@ export class HandshakeObserver {
   readonly #received = new ProtectedRecords();
   #suite: CipherSuite | undefined;
   #sentProtected = false;
+  #unframed = false;
 
   constructor(isServer: boolean) {
     this.isServer = isServer;
@@ -51,6 +52,8 @@ export class HandshakeObserver {
   /** From the transport: one whole record, before node:tls sees it. */
   received(record: Uint8Array): void {
     const type = record[0];
+    // What is none comes in pieces of any size.
+    this.#unframed ||= !isRecord(record);
     if (type === ContentType.handshake) {
       const payload = record.subarray(recordHeaderLength);
       if (!this.isServer) this.#scanServerHello(payload);
@@ -71,6 +74,7 @@ export class HandshakeObserver {
    * the record after ChangeCipherSpec.
    */
   get receivedAll(): boolean {
+    if (this.#unframed) return false;
     if (this.#isTls12) return this.#received.finishedBytes >= FINISHED;
     const { clientTrafficSecret, serverTrafficSecret } = this.secrets;
     return (this.isServer ? clientTrafficSecret : serverTrafficSecret) !== null;
@@ -83,6 +87,14 @@ export class HandshakeObserver {
   get sentFinished(): boolean {
     if (this.#isTls12) return this.#sent.finishedBytes >= FINISHED;
     return this.isServer || this.#sentProtected;
+  }
+
+  /**
+   * The peer's stream is not all records, so that nobody has counted them: OpenSSL still takes a ClientHello in
+   * the format of SSLv2 (RFC 5246 appendix E.2).
+   */
+  get unframed(): boolean {
+    return this.#unframed;
   }
 
   /** Whether our stream stands between two records. */
@@ -143,6 +155,8 @@ export class HandshakeObserver {
       records.changeCipherSpec = true;
     } else if (records.changeCipherSpec) {
       records.count++;
+      // An alert may come before Finished.
+      if (type !== ContentType.handshake) return;
       const overhead =
         this.#suite === undefined ? 0 : this.#suite.recordOverhead - recordHeaderLength;
       records.finishedBytes += length - overhead;

@@ -157,6 +157,7 @@ export class HandOver {
 
   #refuses({ observer }: Handshake, tls: TLSSocket): KtlsError | null {
     if (this.#refusal !== null) return this.#refusal;
+    if (observer.unframed) return new KtlsError('ERR_KTLS_VERSION', 'the ClientHello is of SSLv2');
     const { isServer, secrets, serverRandom, receiveSequence, fragmentLimit } = observer;
     const planned = plan({
       isServer,
@@ -174,9 +175,15 @@ export class HandOver {
 
   #settled(handshake: Handshake, tls: TLSSocket): void {
     const channel = this.#channel!;
+    const { rekeyAfter, expectNoPadding } = this.#owner.settings;
     let installed;
+    let left: Outlives;
     try {
+      const negotiated = snapshot(tls);
       installed = install(channel, this.#plan!, handshake.observer.sendState);
+      if (!(installed instanceof KtlsError)) {
+        left = outlives(handshake, tls, negotiated, channel, installed, rekeyAfter);
+      }
     } catch (error) {
       this.#owner.failed(error as KtlsError);
       return;
@@ -186,11 +193,9 @@ export class HandOver {
       this.#owner.refused(tls, installed);
       return;
     }
-    const { rekeyAfter, expectNoPadding } = this.#owner.settings;
     // A permission: it may be left unused, and must be where padded records would go wrong.
     if (expectNoPadding && kernelFeatures().noPad === 0) channel.expectNoPadding();
-    const left = outlives(handshake, tls, snapshot(tls), channel, installed, rekeyAfter);
     handshake.retire();
-    this.#owner.offloaded(left);
+    this.#owner.offloaded(left!);
   }
 }

@@ -66,11 +66,8 @@ export class RecordScanner {
 
   /** @returns false if these five bytes are no header of a TLS record. */
   #begin(): boolean {
-    const type = this.#header[0]!;
-    this.#length = this.#remaining = this.#header.readUInt16BE(3);
-    // 24 is heartbeat (RFC 6520): real, if obsolete. The major version is 3 for all of TLS.
-    const known = type >= 20 && type <= 24 && this.#header[1] === 3;
-    this.#malformed = !known || this.#length > maxRecordPayloadLength;
+    this.#length = this.#remaining = payloadLength(this.#header);
+    this.#malformed = !isHeader(this.#header);
     return !this.#malformed;
   }
 
@@ -94,6 +91,24 @@ export class RecordScanner {
     return record;
   }
 }
+
+/** Whether these bytes are one record, no more and no less. */
+export function isRecord(bytes: Uint8Array): boolean {
+  return (
+    bytes.length >= recordHeaderLength &&
+    isHeader(bytes) &&
+    bytes.length === recordHeaderLength + payloadLength(bytes)
+  );
+}
+
+function isHeader(bytes: Uint8Array): boolean {
+  const type = bytes[0]!;
+  // 24 is heartbeat (RFC 6520): real, if obsolete. The major version is 3 for all of TLS.
+  const known = type >= 20 && type <= 24 && bytes[1] === 3;
+  return known && payloadLength(bytes) <= maxRecordPayloadLength;
+}
+
+const payloadLength = (header: Uint8Array): number => header[3]! * 256 + header[4]!;
 
 /**
  * The header of a protected record. Its version field says 1.2 for TLS 1.3 as well (RFC 8446 section
