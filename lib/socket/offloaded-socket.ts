@@ -292,9 +292,13 @@ export class OffloadedSocket extends PathSocket {
       handle: tcpSide(() => this.tcp, this.bytesInClear),
       rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
     });
-    this.#secured(negotiated, path);
     const { protocol, cipher } = negotiated;
-    publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
+    try {
+      this.#secured(negotiated, path);
+    } finally {
+      // Even if a listener threw.
+      publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
+    }
   }
 
   #refused(tls: TLSSocket, reason: KtlsError): void {

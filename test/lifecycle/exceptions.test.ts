@@ -52,11 +52,14 @@ describeKernel('an exception', () => {
     ['listener', 'keylog'],
     ['listener', 'newSession'],
   ] as const) {
-    it(`in '${event}' of the ${who} leaves the connection working if it is caught`, async () => {
+    it(`in '${event}' of the ${who} leaves the connection working, and told of, if it is caught`, async () => {
       const ended = await runScript(
         `
+        import { subscribe } from 'node:diagnostics_channel';
         const { who, event } = given;
         process.on('uncaughtException', (error) => say(error.message));
+        let offloaded = 0;
+        subscribe('ktls:offload', () => offloaded++);
         const exploding = (name, emitter) => {
           if (name === who) emitter.once(event, () => { throw new Error('caught'); });
         };
@@ -69,13 +72,13 @@ describeKernel('an exception', () => {
         const client = connect(await listening(listener));
         let text = '';
         client.on('data', (data) => (text += data));
-        client.on('close', () => process.on('exit', () => say(text)));
+        client.on('close', () => process.on('exit', () => say(text, offloaded)));
         client.write('echo');
         exploding('client', client);
         `,
         { given: { who, event } },
       );
-      expect(ended).toMatchObject({ ...clean, stdout: 'caught\necho\n' });
+      expect(ended).toMatchObject({ ...clean, stdout: 'caught\necho 2\n' });
     });
   }
 
