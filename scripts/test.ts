@@ -92,6 +92,15 @@ interface KernelRun extends WantedKernel {
 }
 
 /** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
+/** What asks tests for more than usual, to be passed on to guests. */
+const passedOn = (): Record<string, string> =>
+  Object.fromEntries(
+    ['KTLS_STRESS', 'KTLS_LARGE_FILES'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+
 async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> {
   const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}: ${paths.join(' ')}`;
   writeFileSync(log, '');
@@ -103,7 +112,7 @@ async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> 
       kernel,
       ...(node === undefined ? {} : { node }),
       command: guestCommand(paths),
-      env: { KTLS_EXPECTED: '1' },
+      env: { ...passedOn(), KTLS_EXPECTED: '1' },
       // A second CPU costs more to emulate than it does.
       cpus: 1,
       timeoutSeconds: 2400,

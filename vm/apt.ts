@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cachePath, withLock } from './cache.js';
 import { run, runText } from './command.js';
@@ -47,6 +47,12 @@ export interface ArchiveOptions {
   readonly sources?: boolean;
 }
 
+/** In one step: the apt of another process may be reading it. */
+async function replace(file: string, text: string, mode: number): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode });
+  await rename(`${file}.new`, file);
+}
+
 /**
  * Opens some suites of the machine's own mirrors.
  * @param suites of the main archive (`trixie`, `trixie-backports`) or security (`trixie-security`)
@@ -65,8 +71,8 @@ export async function openArchive(
     await mkdir(join(state, 'lists', 'partial'), { recursive: true });
     await mkdir(join(state, 'archives', 'partial'), { recursive: true });
     // A mirror's URI may carry credentials.
-    await writeFile(join(state, 'sources.list'), sources.join('\n') + '\n', { mode: 0o600 });
-    await writeFile(config, aptConfig(state));
+    await replace(join(state, 'sources.list'), sources.join('\n') + '\n', 0o600);
+    await replace(config, aptConfig(state), 0o644);
     const stamp = join(state, 'updated');
     if (existsSync(stamp) && Date.now() - (await stat(stamp)).mtimeMs < listsMaxAgeMs) return;
     await run('apt-get', [...options, 'update']);
