@@ -39,11 +39,13 @@ export const errorChannel = channel('ktls:error');
 
 const debug = debuglog('ktls');
 
-export function publishOffload(message: OffloadMessage): void {
+export function publishOffload(
+  socket: Socket,
+  { protocol, cipher }: { protocol: string | null; cipher: { name: string } },
+): void {
+  const message: OffloadMessage = { socket, version: protocol!, cipher: cipher.name };
   if (offloadChannel.hasSubscribers) offloadChannel.publish(message);
-  if (!debug.enabled) return;
-  const { socket, version, cipher } = message;
-  debug('%s offloaded: %s %s', ends(socket), version, cipher);
+  if (debug.enabled) debug('%s offloaded: %s %s', ends(socket), message.version, cipher.name);
 }
 export function publishRefusal(message: RefusalMessage): void {
   if (refusalChannel.hasSubscribers) refusalChannel.publish(message);

@@ -292,13 +292,7 @@ export class OffloadedSocket extends PathSocket {
       handle: tcpSide(() => this.tcp, this.bytesInClear),
       rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
     });
-    const { protocol, cipher } = negotiated;
-    try {
-      this.#secured(negotiated, path);
-    } finally {
-      // Even if a listener threw.
-      publishOffload({ socket: this, version: protocol!, cipher: cipher.name });
-    }
+    this.#secured(negotiated, path);
   }
 
   #refused(tls: TLSSocket, reason: KtlsError): void {
@@ -338,6 +332,7 @@ export class OffloadedSocket extends PathSocket {
       this.announced();
       if (isNested(this)) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
       if (!this.destroyed) this.startReading();
+      if (path instanceof KernelPath) publishOffload(this, negotiated);
     }
   }
 
