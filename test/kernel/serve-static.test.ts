@@ -15,6 +15,7 @@ import serveStatic from '../../lib/serve-static.js';
 import { ecdsaCertificate } from '../support/certificates.js';
 import { digest } from '../support/connection.js';
 import { type CurlResult, curl as runCurl } from '../support/curl.js';
+import { foreignEnvironment } from '../support/foreign.js';
 import { type Serving, closed, rawClient, rawRequest, readUntil, serve } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
 import { onlyOpen, openFiles, openSockets } from '../support/leaks.js';
@@ -100,7 +101,8 @@ describeKernel('serve-static', () => {
     expect(digest(readFileSync(begun))).toBe(digest(content));
     scratch.write('file.bin', content.subarray(0, 700_000));
     const wget = ['-q', '--no-config', '--no-proxy', '--no-check-certificate', '-c'];
-    await promisify(execFile)('wget', [...wget, '-P', scratch.directory, `${at}/file.bin`]);
+    const into = ['-P', scratch.directory, `${at}/file.bin`];
+    await promisify(execFile)('wget', [...wget, ...into], { env: foreignEnvironment() });
     expect(digest(readFileSync(scratch.path('file.bin')))).toBe(digest(content));
     await settled();
     expect(fromFiles).toEqual([600_000, 300_000]);
