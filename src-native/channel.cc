@@ -51,6 +51,7 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::SendRecord>("sendRecord"),
                          InstanceMethod<&Channel::SetMaxPayload>("setMaxPayload"),
                          InstanceMethod<&Channel::SendSequence>("sendSequence"),
+                         InstanceMethod<&Channel::KeepReceiveKey>("keepReceiveKey"),
                          InstanceMethod<&Channel::SetZeroCopy>("setZeroCopy"),
                          InstanceMethod<&Channel::ExpectNoPadding>("expectNoPadding"),
                          InstanceMethod<&Channel::BytesInTcp>("bytesInTcp"),
@@ -311,9 +312,19 @@ Napi::Value Channel::SendSequence(const Napi::CallbackInfo& info) {
   if (!GetCipher(info[0], info[1], &choice)) return {};
   if (closed()) return Result(info, -EBADF);
   CryptoInfo crypto_info(choice.version, *choice.layout);
-  const int result = ReadSendState(fd_, &crypto_info);
+  const int result = ReadState(fd_, uapi::kTlsTx, &crypto_info);
   if (result < 0) return Result(info, result);
   return Napi::BigInt::New(info.Env(), crypto_info.RecordSequence());
+}
+
+Napi::Value Channel::KeepReceiveKey(const Napi::CallbackInfo& info) {
+  CipherChoice choice;
+  if (!GetCipher(info[0], info[1], &choice)) return {};
+  if (closed()) return Result(info, -EBADF);
+  CryptoInfo crypto_info(choice.version, *choice.layout);
+  const int result = ReadState(fd_, uapi::kTlsRx, &crypto_info);
+  if (result < 0) return Result(info, result);
+  return Result(info, ktls::InstallKeys(fd_, uapi::kTlsRx, crypto_info));
 }
 
 Napi::Value Channel::SetZeroCopy(const Napi::CallbackInfo& info) {

@@ -38,6 +38,7 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value SendRecord(const Napi::CallbackInfo& info);
   Napi::Value SetMaxPayload(const Napi::CallbackInfo& info);
   Napi::Value SendSequence(const Napi::CallbackInfo& info);
+  Napi::Value KeepReceiveKey(const Napi::CallbackInfo& info);
   Napi::Value SetZeroCopy(const Napi::CallbackInfo& info);
   Napi::Value ExpectNoPadding(const Napi::CallbackInfo& info);
   Napi::Value BytesInTcp(const Napi::CallbackInfo& info);

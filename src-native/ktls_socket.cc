@@ -95,9 +95,9 @@ int SetMaxPayload(int fd, uint16_t length) {
   });
 }
 
-int ReadSendState(int fd, CryptoInfo* info) {
+int ReadState(int fd, int direction, CryptoInfo* info) {
   auto size = static_cast<socklen_t>(info->size());
-  return Retry([&] { return getsockopt(fd, uapi::kSolTls, uapi::kTlsTx, info->data(), &size); });
+  return Retry([&] { return getsockopt(fd, uapi::kSolTls, direction, info->data(), &size); });
 }
 
 int SetZeroCopy(int fd, bool on) {

@@ -25,8 +25,8 @@ struct Received {
 };
 Received ReceiveRecord(int fd, uint8_t* target, size_t size);
 ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size);
-// Fills `info` from getsockopt(TLS_TX).
-int ReadSendState(int fd, CryptoInfo* info);
+// Fills `info` from getsockopt(TLS_TX | TLS_RX).
+int ReadState(int fd, int direction, CryptoInfo* info);
 // TLS_TX_MAX_PAYLOAD_LEN.
 int SetMaxPayload(int fd, uint16_t length);
 

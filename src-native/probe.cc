@@ -146,7 +146,7 @@ int ReadsPadding(int sender, int receiver, const CryptoInfo& zero_keys) {
 // Whether the kernel tells how many records it has sent, which is one.
 int CountsRecords(int sender, uint16_t version, const CipherLayout& layout) {
   CryptoInfo state(version, layout);
-  const int result = ReadSendState(sender, &state);
+  const int result = ReadState(sender, uapi::kTlsTx, &state);
   if (result < 0) return result;
   return state.RecordSequence() == 1 ? 0 : -ENODATA;
 }

@@ -90,6 +90,8 @@ export interface Channel {
   setMaxPayload(length: number): number;
   /** The sequence number of the next record to be sent, from `getsockopt(TLS_TX)`. */
   sendSequence(version: number, cipher: number): bigint | number;
+  /** Installs for `TLS_RX` the key and sequence number that it has: the kernel waits for a key no longer. */
+  keepReceiveKey(version: number, cipher: number): number;
 
   /** `TLS_TX_ZEROCOPY_RO`, off or on. `-ENOPROTOOPT` where the kernel has it not (before 5.19). */
   setZeroCopy(on: 0 | 1): number;

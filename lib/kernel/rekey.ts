@@ -44,6 +44,15 @@ export class Rekeying {
   }
 
   /**
+   * The kernel took a record for a KeyUpdate that is none, or not all of one: the next record is under the same
+   * key. It goes by the first byte alone (net/tls/tls_sw.c, `tls_check_pending_rekey`) and reads no more until
+   * it gets a key. If it does not take this one, reading on says so.
+   */
+  keepReceiving({ suite, version }: Installed): void {
+    this.#channel.keepReceiveKey(version, suite.kernelCipher);
+  }
+
+  /**
    * Sends a KeyUpdate and changes the key.
    *
    * @param requestPeer - Whether the peer is to do the same.

@@ -11,7 +11,7 @@ import {
   alertMeaning,
   parseAlert,
 } from '../tls/alerts.js';
-import { ContentType, ProtocolVersion } from '../tls/constants.js';
+import { ContentType, HandshakeType, ProtocolVersion } from '../tls/constants.js';
 import { type PostHandshakeMessage, PostHandshakeParser } from '../tls/post-handshake.js';
 
 /** `alert` is the description of the fatal alert to send to the peer, if any. */
@@ -23,6 +23,8 @@ export type Verdict =
   | { kind: 'ticket'; message: Buffer }
   /** The peer's next record is under its next key. Nothing follows in this record. */
   | { kind: 'keyUpdate'; updateRequested: boolean }
+  /** By its first byte the record is a KeyUpdate, and none ends in it: the next one is under the same key. */
+  | { kind: 'sameKey' }
   | { kind: 'fail'; error: Error; alert: number | null };
 
 const CONTINUE: Verdict = { kind: 'continue' };
@@ -60,7 +62,10 @@ export class ControlRecords {
     return this.#parser.pending;
   }
 
-  /** @returns one verdict for each message that ends in this record, in order; what stands behind 'fail' is not to be acted upon. */
+  /**
+   * @returns one verdict for each message that ends in this record, in order, and perhaps `sameKey`; what stands
+   * behind 'fail' is not to be acted upon.
+   */
   judge(type: number, payload: Buffer): Verdict[] {
     if (++this.#inARow > MOST_IN_A_ROW) return [flood()];
     switch (type) {
@@ -82,7 +87,14 @@ export class ControlRecords {
       verdicts.push(verdict);
       if (verdict.kind === 'fail') break;
     }
+    if (this.#looksLikeKeyUpdate(payload) && !verdicts.some(({ kind }) => kind === 'keyUpdate')) {
+      verdicts.push({ kind: 'sameKey' });
+    }
     return verdicts;
+  }
+
+  #looksLikeKeyUpdate(payload: Buffer): boolean {
+    return this.#version === ProtocolVersion.TLS13 && payload[0] === HandshakeType.keyUpdate;
   }
 
   /**

@@ -336,6 +336,9 @@ export class KernelPath implements DataPath {
       case 'keyUpdate':
         this.#followKeyUpdate(verdict.updateRequested);
         break;
+      case 'sameKey':
+        this.#keyUpdates?.mistaken();
+        break;
       case 'fail':
         this.#receiver.stop();
         if (verdict.alert !== null) this.#sendAlert(AlertLevel.fatal, verdict.alert);

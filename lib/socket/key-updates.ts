@@ -109,6 +109,11 @@ export class KeyUpdates {
     if (updateRequested) this.update(false, 'peer');
   }
 
+  /** A record came that looks like a KeyUpdate to the kernel, and none ended in it. */
+  mistaken(): void {
+    this.#rekeying.keepReceiving(this.#owner.installed());
+  }
+
   /** Records have so many bytes of plaintext at most from now on. */
   limitRecords(bytes: number): void {
     this.#recordSize = bytes;
@@ -124,7 +129,9 @@ export class KeyUpdates {
     if (this.#estimate < this.#askAt || this.#pending !== null) return;
     const { suite, version } = this.#owner.installed();
     const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
-    const records = typeof sequence === 'bigint' ? Number(sequence) : 0;
+    // The next write asks again.
+    if (typeof sequence === 'number') return;
+    const records = Number(sequence);
     if (records >= this.#limit) {
       this.update(false, 'limit');
     } else {

@@ -33,10 +33,10 @@ export function receiveFailure(result: number): ReceiveFailure {
         alert: AlertDescription.protocolVersion,
       };
     case EKEYEXPIRED:
-      // A KeyUpdate that does not stand whole in one record, behind which the kernel reads no more.
+      // It waits for a key that it was given, or refused to take.
       return {
-        error: new KtlsError('ERR_KTLS_UNEXPECTED_RECORD', 'a KeyUpdate in pieces', cause),
-        alert: AlertDescription.unexpectedMessage,
+        error: new KtlsError('ERR_KTLS_KEY_UPDATE', cause.message, cause),
+        alert: AlertDescription.internalError,
       };
     default:
       return { error: errnoError(result, 'read'), alert: null };

@@ -135,7 +135,7 @@ test('installKeys wipes the material of a closed channel too', async () => {
   expect(material.every((byte) => byte === 0)).toBe(true);
 });
 
-test('sendSequence and probe refuse versions and ciphers that do not exist', async () => {
+test('sendSequence, keepReceiveKey and probe refuse versions and ciphers that do not exist', async () => {
   await using link = await Link.open();
   for (const [version, cipher] of [
     [0x0302, 51],
@@ -143,6 +143,7 @@ test('sendSequence and probe refuse versions and ciphers that do not exist', asy
     [TLS13, 99],
   ] as const) {
     expect(thrownBy(() => link.channel.sendSequence(version, cipher))).toEqual(refused);
+    expect(thrownBy(() => link.channel.keepReceiveKey(version, cipher))).toEqual(refused);
     expect(thrownBy(() => native().probe(version, cipher))).toEqual(refused);
   }
 });

@@ -222,6 +222,7 @@ describe('close', () => {
     expect(channel.receive(new Uint8Array(1), 0)).toBe(-EBADF);
     expect(channel.sendRecord(21, NOTHING)).toBe(-EBADF);
     expect(channel.sendSequence(0x0304, 51)).toBe(-EBADF);
+    expect(channel.keepReceiveKey(0x0304, 51)).toBe(-EBADF);
     expect(channel.bytesInTcp()).toBe(-EBADF);
     expect(channel.takeError()).toBe(-EBADF);
     expect(channel.tcpState()).toBe(-EBADF);

@@ -79,6 +79,18 @@ describe('ControlRecords', () => {
     expect(records.dataArrived().kind).toBe('continue');
   });
 
+  it('tells of what only looks like a KeyUpdate, by its first byte', () => {
+    const records = new ControlRecords(false, TLS13);
+    const update = bytes('18 000001 00');
+    const long = bytes(`04 00000f 00001c20 00000000 01 18 0001 ff 0000`);
+    const judge = (payload: Buffer): unknown[] => records.judge(HANDSHAKE, payload).map(summary);
+    expect(judge(long.subarray(0, 13))).toEqual([]);
+    expect(judge(long.subarray(13))).toEqual([['ticket'], ['sameKey']]);
+    expect(judge(update.subarray(0, 2))).toEqual([['sameKey']]);
+    expect(judge(update.subarray(2))).toEqual([['keyUpdate', false]]);
+    expect(judge(update)).toEqual([['keyUpdate', false]]);
+  });
+
   it('does not let data into the middle of a message', () => {
     const records = new ControlRecords(false, TLS13);
     records.judge(HANDSHAKE, ticket.subarray(0, 5));
