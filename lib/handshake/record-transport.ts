@@ -7,6 +7,7 @@ import { constants } from 'node:os';
 import { errnoError } from '../errors.js';
 import { type Channel, Ready } from '../kernel/binding.js';
 import { HandleSocket, setConnecting } from '../node-private.js';
+import { Turns } from '../turns.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
@@ -34,9 +35,12 @@ export class RecordTransport extends HandleSocket {
   #retired = false;
   #wanted = false;
   #readable = false;
-  #receiving = false;
-  /** The rest is going to be read in another turn, and not before. */
-  #due = false;
+  readonly #receiving = new Turns(
+    () => this.#receiveSome(),
+    () => {
+      if (this.idle) this.#observer.rested();
+    },
+  );
   #peerEnded = false;
   #unsent: Buffer[] = [];
   /** Bytes of the first of them that are sent. */
@@ -53,7 +57,7 @@ export class RecordTransport extends HandleSocket {
 
   /** Whether node:tls is at work, or a write of it waits for the kernel. */
   get busy(): boolean {
-    return this.#receiving || !this.idle;
+    return this.#receiving.working || !this.idle;
   }
 
   /** Whether the TCP stream has ended, with all that came before it given to node:tls. */
@@ -77,7 +81,7 @@ export class RecordTransport extends HandleSocket {
       setConnecting(this, false);
       this.emit('connect');
     }
-    this.#receive();
+    this.#receiving.take();
   }
 
   /**
@@ -100,40 +104,20 @@ export class RecordTransport extends HandleSocket {
     if (events & Ready.WRITE && this.#unsent.length > 0) this.#send();
     if (events & ~Ready.WRITE) {
       this.#readable = true;
-      this.#receive();
+      this.#receiving.take();
     }
   }
 
   /** Looks again whether records may be read, after the observer's answer has changed. */
   continueReceiving(): void {
-    this.#receive();
+    this.#receiving.take();
   }
 
   protected override reading(wanted: boolean): void {
     this.#wanted = wanted;
-    if (wanted && this.#readable && !this.#receiving) process.nextTick(() => this.#receive());
-  }
-
-  #receive(): void {
-    if (this.#receiving || this.#due) return;
-    this.#receiving = true;
-    // An exception is of a callback of the application within node:tls; it may catch it, and the handshake goes on.
-    let unfinished = true;
-    try {
-      unfinished = this.#receiveSome();
-    } finally {
-      this.#receiving = false;
-      if (unfinished) this.#receiveLater();
+    if (wanted && this.#readable && !this.#receiving.working) {
+      process.nextTick(() => this.#receiving.take());
     }
-    if (!unfinished && this.idle) this.#observer.rested();
-  }
-
-  #receiveLater(): void {
-    this.#due = true;
-    setImmediate(() => {
-      this.#due = false;
-      this.#receive();
-    });
   }
 
   /** @returns whether there may be more */
@@ -202,7 +186,7 @@ export class RecordTransport extends HandleSocket {
   }
 
   protected override wroteAll(): void {
-    if (!this.#receiving) this.#observer.rested();
+    if (!this.#receiving.working) this.#observer.rested();
   }
 
   protected override endOut(callback: WriteCallback): void {

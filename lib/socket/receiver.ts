@@ -8,6 +8,7 @@
 import { constants } from 'node:os';
 import { type Channel, receivedLength, receivedType } from '../kernel/binding.js';
 import { ContentType } from '../tls/constants.js';
+import { Turns } from '../turns.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
@@ -73,9 +74,7 @@ export class Receiver {
   readonly #sink: ReceiverSink;
   #wanted = false;
   #readable = true;
-  #reading = false;
-  /** The rest is going to be read in another turn, and not before. */
-  #due = false;
+  readonly #reading = new Turns(() => this.#readSome());
   #stopped = false;
 
   constructor(channel: Channel, sink: ReceiverSink) {
@@ -88,7 +87,7 @@ export class Receiver {
     if (this.#stopped) return;
     this.#wanted = true;
     this.#sink.waiting(true);
-    if (this.#readable) this.#read();
+    if (this.#readable) this.#reading.take();
   }
 
   /** No more data for now; what the kernel holds stays there. */
@@ -106,28 +105,7 @@ export class Receiver {
   /** The channel saw a readable, error or hang-up event. */
   ready(): void {
     this.#readable = true;
-    this.#read();
-  }
-
-  #read(): void {
-    if (this.#reading || this.#due) return;
-    this.#reading = true;
-    // An exception is the application's, which may catch it; no second event will tell of what is still there.
-    let unfinished = true;
-    try {
-      unfinished = this.#readSome();
-    } finally {
-      this.#reading = false;
-      if (unfinished) this.#readLater();
-    }
-  }
-
-  #readLater(): void {
-    this.#due = true;
-    setImmediate(() => {
-      this.#due = false;
-      this.#read();
-    });
+    this.#reading.take();
   }
 
   /** @returns whether there may be more */

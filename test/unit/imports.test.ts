@@ -24,11 +24,15 @@ const allowed: [place: string, from: string[]][] = [
   ['diagnostics', ['errors']],
   ['package-root', []],
   ['unharmed', []],
+  ['turns', []],
   ['options', ['errors']],
   ['node-private', ['node-private/']],
   ['node-private/', ['node-private/']],
   ['kernel/', ['kernel/', 'tls/', 'errors', 'package-root']],
-  ['handshake/', ['handshake/', 'tls/', 'kernel/binding', 'node-private', 'errors', 'unharmed']],
+  [
+    'handshake/',
+    ['handshake/', 'tls/', 'kernel/binding', 'node-private', 'errors', 'unharmed', 'turns'],
+  ],
   [
     'socket/',
     [
@@ -41,6 +45,7 @@ const allowed: [place: string, from: string[]][] = [
       'diagnostics',
       'options',
       'unharmed',
+      'turns',
     ],
   ],
   ['decorate', ['socket/', 'send-file', 'errors', 'options']],
