@@ -14,6 +14,9 @@ import { OffloadedSocket, internal } from './socket/offloaded-socket.js';
 /** node:tls's own, whatever takes its place later on (`ktls/register`). */
 const { createServer: createTlsServer } = tls;
 
+/** On a server that offloads, for another copy of this package in the process. */
+const MARK = Symbol.for('ktls.offloaded');
+
 /** The servers that offload. Settings that nobody has chosen may still be chosen. */
 const offloaded = new WeakMap<tls.Server, { settings: OffloadSettings; chosen: boolean }>();
 
@@ -57,7 +60,9 @@ export function offload<T extends tls.Server>(server: T, options?: OffloadOption
   const settings = parseOffload(options);
   if (!(server instanceof tls.Server)) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   const entry = offloaded.get(server);
-  if (entry?.chosen === true) throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  if (entry?.chosen === true || (entry === undefined && MARK in server)) {
+    throw new KtlsError('ERR_KTLS_ALREADY_OFFLOADED');
+  }
   if (entry === undefined) offloadWith(server, settings, true);
   else Object.assign(entry, { settings, chosen: true });
   return server;
@@ -71,6 +76,7 @@ export function offloadWith(server: tls.Server, settings: OffloadSettings, chose
   });
   if (original === undefined) throw new KtlsError('ERR_KTLS_NOT_A_TLS_SERVER');
   offloaded.set(server, entry);
+  Object.defineProperty(server, MARK, { value: true });
 }
 
 function accept(

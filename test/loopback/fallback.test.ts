@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
-import { afterAll, afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import * as ktls from '../../lib/index.js';
 import { kernelRefusal } from '../../lib/kernel/probe.js';
 import { ecdsaCertificate } from '../support/certificates.js';
@@ -213,6 +213,16 @@ it('rejects what is no TLS server, and the same server twice', () => {
   );
   expect(() => ktls.offload(createTcpServer() as unknown as tls.Server)).toThrow(
     expect.objectContaining({ code: 'ERR_KTLS_NOT_A_TLS_SERVER' }),
+  );
+});
+
+it('rejects the server of another copy of itself, which has its settings', async () => {
+  const server = ktls.createServer();
+  vi.resetModules();
+  const other = await import('../../lib/index.js');
+  expect(other.offload).not.toBe(ktls.offload);
+  expect(() => other.offload(server)).toThrow(
+    expect.objectContaining({ code: 'ERR_KTLS_ALREADY_OFFLOADED' }),
   );
 });
 
