@@ -91,7 +91,6 @@ interface KernelRun extends WantedKernel {
   readonly log: string;
 }
 
-/** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
 /** What asks tests for more than usual, to be passed on to guests. */
 const passedOn = (): Record<string, string> =>
   Object.fromEntries(
@@ -101,6 +100,7 @@ const passedOn = (): Record<string, string> =>
     }),
   );
 
+/** Prints its output when it ends, since several run at the same time; a log has it as it comes. */
 async function onKernel({ kernel, node, paths, log }: KernelRun): Promise<void> {
   const name = `kernel ${kernel}${node === undefined ? '' : `, Node ${node}`}: ${paths.join(' ')}`;
   writeFileSync(log, '');

@@ -30,6 +30,8 @@ class CountingChannel extends FakeChannel {
   offers = 0;
   asked = 0;
   recordSize = maxPlaintextLength;
+  /** Whether the kernel does not tell the number of its records. */
+  silent = false;
 
   installKeys(direction: Direction): number {
     this.offers++;
@@ -48,7 +50,7 @@ class CountingChannel extends FakeChannel {
 
   override sendSequence(): bigint | number {
     this.asked++;
-    return super.sendSequence();
+    return this.silent ? -ENOMEM : super.sendSequence();
   }
 
   watchWritable(): number {
@@ -183,6 +185,15 @@ describe('a key is changed', () => {
     path.ready(Ready.WRITE);
     expect(before).toHaveLength(150);
     expect(Math.max(...before)).toBeLessThan(LIMIT);
+    expect(channel.retired.length).toBeGreaterThan(1);
+  });
+
+  it('in time also when the kernel could not say how many records there are', () => {
+    for (let turn = 0; turn < 500; turn++) {
+      channel.silent = turn % 10 !== 0;
+      write(small);
+    }
+    expect(Math.max(...before)).toBeLessThan(LIMIT + 10);
     expect(channel.retired.length).toBeGreaterThan(1);
   });
 
