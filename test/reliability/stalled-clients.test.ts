@@ -58,6 +58,7 @@ const serving = `
     const { heapUsed, external, rss } = process.memoryUsage();
     return { heap: heapUsed + external, rss };
   };
+  const connections = () => new Promise((resolve) => listener.getConnections((_, n) => resolve(n)));
   const serve = async () => {
     const client = connect(port, {}, tls.connect);
     let received = '';
@@ -70,14 +71,16 @@ const serving = `
   await once(listener, 'listening');
   const { port } = listener.address();
   await serve();
+  // The client's end of it is closed.
+  while ((await connections()) > 0) await delay(20);
   const before = { sockets: sockets(), ...(await memory()) };
   say('port', port);
   for await (const _ of readline.createInterface({ input: process.stdin })) {
     // Some are in the backlog when their clients have long been connected.
     while (accepted < given.clients) await delay(20);
-    const count = await new Promise((resolve) => listener.getConnections((_, n) => resolve(n)));
+    const told = { count: await connections(), errors: { ...errors } };
     const { heap, rss } = await memory();
-    const state = { count, heap: heap - before.heap, rss: rss - before.rss, errors };
+    const state = { ...told, heap: heap - before.heap, rss: rss - before.rss };
     const rest = { left: sockets() - before.sockets, inKernel: keys(), served: await serve() };
     say('state', JSON.stringify({ ...state, ...rest }));
   }
@@ -113,9 +116,11 @@ describeKernel(`${CLIENTS} clients that stall in the handshake`, () => {
     await clients.said('stalled');
 
     const stalled = await ask();
-    // On a slow machine some have been ended by the time the last one comes.
+    // On a slow machine some have been ended by the time the last one comes, and one that is told of as ended
+    // counts until it is closed.
     const { ERR_TLS_HANDSHAKE_TIMEOUT: over = 0 } = stalled.errors;
-    expect(stalled.count + over).toBe(CLIENTS);
+    expect(stalled.count).toBeLessThanOrEqual(CLIENTS);
+    expect(stalled.count + over).toBeGreaterThanOrEqual(CLIENTS);
     expect(stalled.served).toBe('served');
     expect(stalled.heap / CLIENTS).toBeLessThan(MOST_EACH.heap);
     expect(stalled.rss / CLIENTS).toBeLessThan(MOST_EACH.resident);
