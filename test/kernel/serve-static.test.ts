@@ -171,8 +171,7 @@ describeKernel('serve-static', () => {
 
   it('lets go of the file when the client goes', async () => {
     const path = scratch.write('site/endless', '');
-    // More than the sockets hold. The kernel may go on to encrypt what a client that is gone will never have, to the
-    // end of the call.
+    // More than the sockets hold.
     truncateSync(path, 32 * 2 ** 20);
     const client = await rawClient(serving.port);
     client.write(rawRequest('GET /endless'));
