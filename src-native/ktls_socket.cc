@@ -29,6 +29,26 @@ int64_t BytesAcked(int fd) {
   return static_cast<int64_t>(info.bytes_acked);
 }
 
+Received ReceiveOnce(int fd, uint8_t* target, size_t size) {
+  ControlBuffer control;
+  iovec part = {target, size};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof(control.bytes);
+  const ssize_t got = Retry([&] { return recvmsg(fd, &message, MSG_DONTWAIT); });
+  if (got < 0) return {got, 0};
+  // The type was cut off: what these bytes are nobody can say any more.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return {-EPROTO, 0};
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_level != uapi::kSolTls ||
+      header->cmsg_type != uapi::kTlsGetRecordType) {
+    return {got, 0};
+  }
+  return {got, *CMSG_DATA(header)};
+}
+
 }  // namespace
 
 ssize_t ReceivePlain(int fd, uint8_t* target, size_t size) {
@@ -53,23 +73,11 @@ int InstallKeys(int fd, int direction, const CryptoInfo& info) {
 }
 
 Received ReceiveRecord(int fd, uint8_t* target, size_t size) {
-  ControlBuffer control;
-  iovec part = {target, size};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof(control.bytes);
-  const ssize_t got = Retry([&] { return recvmsg(fd, &message, MSG_DONTWAIT); });
-  if (got < 0) return {got, 0};
-  // The type was cut off: what these bytes are nobody can say any more.
-  if ((message.msg_flags & MSG_CTRUNC) != 0) return {-EPROTO, 0};
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_level != uapi::kSolTls ||
-      header->cmsg_type != uapi::kTlsGetRecordType) {
-    return {got, 0};
-  }
-  return {got, *CMSG_DATA(header)};
+  Received got = ReceiveOnce(fd, target, size);
+  // Not the end, which has no type: empty records of data, and behind them one of another type,
+  // which ended the call (net/tls/tls_sw.c: tls_sw_recvmsg). The next call has that, or the end.
+  while (got.size == 0 && got.type == uapi::kApplicationData) got = ReceiveOnce(fd, target, size);
+  return got;
 }
 
 ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size) {

@@ -23,6 +23,8 @@ struct Received {
   ssize_t size;  // or a negated errno
   uint8_t type;  // 0: the kernel named none
 };
+// Application data of one record or more, or one record of another type, which alone may be empty;
+// without a size and a type, the end of the stream.
 Received ReceiveRecord(int fd, uint8_t* target, size_t size);
 ssize_t SendRecord(int fd, uint8_t type, const uint8_t* payload, size_t size);
 // Fills `info` from getsockopt(TLS_TX | TLS_RX).

@@ -3,7 +3,7 @@
  * decrypted, each record type as itself. It reads until the kernel says EAGAIN, because the channel is
  * edge-triggered: that costs one more call a wake-up and is what keeps three kernel traits harmless: a
  * KeyUpdate parked behind data raises no second POLLIN (6.14 and later), a partial record raises POLLIN
- * with nothing to read (6.0 to 6.4), and an empty data record reads as EAGAIN.
+ * with nothing to read (6.0 to 6.4), and empty data records read as EAGAIN.
  */
 import { constants } from 'node:os';
 import { type Channel, receivedLength, receivedType } from '../kernel/binding.js';

@@ -160,7 +160,7 @@ function sendKeyUpdate(peer: RecordPeer, before: PlainRecord[], requested = fals
 describeKernel('a server whose HTTP/1 parser reads the socket', () => {
   forEachVersion('reads over what is no data', async (scene) => {
     const { peer, log } = scene;
-    const nothing = [alert(warning, userCanceled), data('')];
+    const nothing = [alert(warning, userCanceled), data(''), alert(warning, userCanceled)];
     peer.send(...nothing, data(upload.slice(0, 7)), ...nothing, data(upload.slice(7)), ...nothing);
     peer.send(data('01234'), ...nothing, data('56789'), ...nothing);
     await peer.until(() => answers(peer) === 1);
@@ -475,7 +475,7 @@ describeKernel('a server whose http2 session reads the socket', () => {
   for (const version of versions) {
     it(`reads over what is no data (${version})`, async () => {
       await onSession('ktls', version, async ({ peer }) => {
-        const nothing = [alert(warning, userCanceled), data('')];
+        const nothing = [alert(warning, userCanceled), data(''), alert(warning, userCanceled)];
         for (let i = 2; i < 12; i++) {
           const bytes = ping(i);
           peer.send(data(bytes.subarray(0, i)), ...nothing, data(bytes.subarray(i)), ...nothing);

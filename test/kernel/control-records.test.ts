@@ -405,6 +405,24 @@ describeKernel('a record', () => {
     await expectAlive(scene);
   });
 
+  forEach('of data that is empty is not the end ahead of one of another type', async (scene) => {
+    const { peer, witness } = scene;
+    const nothing = [data(''), alert(warning, userCanceled)];
+    peer.send(...nothing, ...nothing, data('ab'), data(''), ...nothing, data('cd'));
+    expect(await witness.received(4)).toBe('abcd');
+    await expectAlive(scene);
+    peer.send(data(''), closeNotify);
+    await witness.until('end');
+    expect(scene.socket).toMatchObject({ closeNotifyReceived: true });
+  });
+
+  forEach('of data that is empty may be the last', async ({ peer, witness, socket }) => {
+    peer.send(data('ab'), data(''));
+    peer.fin();
+    expect(await witness.until('end')).toEqual(['ab', 'end']);
+    expect(socket).toMatchObject({ closeNotifyReceived: false });
+  });
+
   forEach('of data may be as long as TLS allows', async (scene) => {
     scene.peer.send(data(Buffer.alloc(16_384, 'x')), data('y'));
     expect(await scene.witness.received(16_385)).toBe(`${'x'.repeat(16_384)}y`);
