@@ -1,5 +1,4 @@
-/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas; and whether this host's would do. */
-import { readFileSync } from 'node:fs';
+/** Which kernels the scripts run on: `KTLS_KERNELS`, names by commas. */
 import { type KernelName, isKernelName } from '../vm/kernels.js';
 
 export interface WantedKernel {
@@ -32,12 +31,4 @@ export function wantedOr(usual: readonly KernelName[]): readonly KernelName[] {
     throw new Error('KTLS_KERNELS: another Node is for npm test only');
   }
   return wanted.length > 0 ? wanted.map(({ kernel }) => kernel) : usual;
-}
-
-export function hostHasKernelTls(): boolean {
-  try {
-    return readFileSync('/proc/sys/net/ipv4/tcp_available_ulp', 'latin1').includes('tls');
-  } catch {
-    return false;
-  }
 }

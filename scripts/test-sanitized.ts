@@ -9,9 +9,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import ktls from 'ktls';
 import { runInVm } from '../vm/run.js';
 import { requirePackages } from '../vm/tools.js';
-import { hostHasKernelTls } from './kernels.js';
 import { NEED_KERNEL_TLS, vitest } from './vitest.js';
 
 const { values, positionals: files } = parseArgs({
@@ -129,7 +129,7 @@ const onKernel = (usual: readonly string[]): string[] => [
   ...['--pool=forks', '--maxWorkers=1'],
   ...(files.length > 0 ? files : usual),
 ];
-if (hostHasKernelTls()) {
+if (ktls.probe().available) {
   good = runHere(onKernel(NEED_KERNEL_TLS), { KTLS_EXPECTED: '1' }) && good;
 } else {
   const { status } = await runInVm({

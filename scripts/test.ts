@@ -6,8 +6,9 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import ktls from 'ktls';
 import { runInVm } from '../vm/run.js';
-import { type WantedKernel, hostHasKernelTls, wantedKernels } from './kernels.js';
+import { type WantedKernel, wantedKernels } from './kernels.js';
 import { inLanes } from './lanes.js';
 import {
   INTEROP_TESTS,
@@ -167,7 +168,7 @@ async function onKernels(kernels: readonly WantedKernel[]): Promise<void> {
 const kernels = wantedKernels();
 
 console.log(`${availableParallelism()} CPUs, Node ${process.version}`);
-if (kernels.length === 0 && hostHasKernelTls()) {
+if (kernels.length === 0 && ktls.probe().available) {
   if (filter.length === 0) await hostTests();
   const paths = filter.length > 0 ? filter : NEED_KERNEL_TLS;
   await onHost('host, kernel TLS', paths, { KTLS_EXPECTED: '1' });
