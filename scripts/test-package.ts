@@ -2,42 +2,19 @@
  * `npm run test:package`: what npm would publish, looked at and installed. The tarball holds what it should
  * and no more; publint and arethetypeswrong have nothing to say; it installs in a root without compiler or
  * network, and there offloads a connection under a kernel that has TLS; its addons load on the hosts that
- * this one is not.
+ * this one is not. With `--tarball` only the first two, with such addons as there are.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runInVm } from '../vm/run.js';
 import { insideCommand, makeCleanRoot, runInside } from './package/clean-root.js';
 import { bindWithMusl, loadOnArm64 } from './package/foreign.js';
+import { lint, pack } from './package/tarball.js';
 import { architectures, prebuild, prebuiltAddon } from './prebuilt-addons.js';
-
-/** In KiB. An addition to the package is a decision, and this the place to take it. */
-const budget = { packed: 512, unpacked: 2048 };
-
-/** Every file must be under one of these; each must be there. */
-const contents = [
-  /^dist\/.+\.(js|js\.map|d\.ts)$/,
-  /^docs\/[^/]+\.(md|json)$/,
-  /^src-native\/[^/]+\.(cc|h)$/,
-  /^prebuilds\/linux-(x64|arm64)\/ktls\.node$/,
-  /^binding\.gyp$/,
-  /^scripts\/install\.cjs$/,
-  /^out\/(benchmarks|vm)\/.+\.js$/,
-  /^out\/scripts\/bench\.js$/,
-  /^vm\/guest\//,
-  /^(package\.json|README\.md|LICENSE)$/,
-];
 
 const work = resolve('out/package');
 const say = (line: string): void => console.log(line);
-
-interface Packed {
-  filename: string;
-  size: number;
-  unpackedSize: number;
-  files: { path: string }[];
-}
 
 const newest = (paths: readonly string[]): number =>
   Math.max(
@@ -54,37 +31,6 @@ async function prebuildStale(): Promise<void> {
     const file = prebuiltAddon(architecture);
     if (!existsSync(file) || statSync(file).mtimeMs < sources) await prebuild(architecture);
   }
-}
-
-function pack(): string {
-  rmSync(work, { recursive: true, force: true });
-  mkdirSync(work, { recursive: true });
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', work];
-  const [packed] = JSON.parse(execFileSync('npm', args, { encoding: 'utf8' })) as [Packed];
-  const paths = packed.files.map(({ path }) => path);
-  const strange = paths.filter((path) => !contents.some((part) => part.test(path)));
-  const missing = contents.filter((part) => !paths.some((path) => part.test(path)));
-  const addons = architectures.filter((each) => !paths.includes(prebuiltAddon(each)));
-  if (strange.length + missing.length + addons.length > 0) {
-    throw new Error(
-      `not to be shipped: ${strange.join(', ')}; missing: ${missing.join(', ')} ${addons.join(', ')}`,
-    );
-  }
-  const kib = { packed: packed.size / 1024, unpacked: packed.unpackedSize / 1024 };
-  say(
-    `tarball: ${paths.length} files, ${kib.packed.toFixed(0)} KiB (at most ${budget.packed}), ` +
-      `unpacked ${kib.unpacked.toFixed(0)} KiB (at most ${budget.unpacked})`,
-  );
-  if (kib.packed > budget.packed || kib.unpacked > budget.unpacked) throw new Error('over budget');
-  return join(work, packed.filename);
-}
-
-function lint(tarball: string): void {
-  const options = { stdio: 'inherit' } as const;
-  execFileSync('node_modules/.bin/publint', ['run', tarball, '--strict'], options);
-  // require() of ES modules works on every Node that `engines` allows.
-  const types = [tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'];
-  execFileSync('node_modules/.bin/attw', [...types, '--no-emoji'], options);
 }
 
 /** Installs the tarball's dependencies from the registry, then builds or does not, cut off from all. */
@@ -156,12 +102,22 @@ async function checkInVm(root: string): Promise<void> {
   say(`kernel trixie: offloaded, tx ${offload.tx}, rx ${offload.rx}; the echo came back`);
 }
 
+if (process.argv.includes('--tarball')) {
+  const { path, lacks, summary } = pack(work);
+  lint(path);
+  say(
+    summary + lacks.map((each) => `; without the addon for ${each}, which is not built`).join(''),
+  );
+  process.exit();
+}
 if (process.getuid?.() !== 0 || process.arch !== 'x64') {
   console.error('npm run test:package needs root, for chroot(2), and an x64 host, for the VM');
   process.exit(1);
 }
 await prebuildStale();
-const tarball = pack();
+const { path: tarball, lacks, summary } = pack(work);
+say(summary);
+if (lacks.length > 0) throw new Error(`it lacks the addons for ${lacks.join(', ')}`);
 lint(tarball);
 const root = join(work, 'root');
 install(tarball, root);
