@@ -8,7 +8,7 @@ import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:t
 import { invalidType, nodeError, outOfRange } from '../errors.js';
 import { soleCertificateOf } from '../node-private.js';
 import type { Exporter } from '../tls/exporter.js';
-import { copySecret } from '../tls/secret.js';
+import { allocateSecret, copySecret } from '../tls/secret.js';
 import type { Negotiated } from './negotiated.js';
 
 export type TlsFacts = Pick<
@@ -40,30 +40,54 @@ function ownCertificate(tls: TLSSocket): X509Certificate | undefined {
   return ownCertificates.get(source);
 }
 
+const nothing = Buffer.alloc(0);
+
+/** The same string again, if it was so the last time, which it mostly is. */
+function shared(names: string): string {
+  if (names !== lastNames) lastNames = names;
+  return lastNames;
+}
+let lastNames = '';
+
 /** Of a server. The session and the exporter's secret are wiped when the socket closes. */
 export class ServerFacts implements TlsFacts {
   readonly #exporter: Exporter | null;
   readonly #negotiated: Negotiated;
   readonly #reused;
-  readonly #finished;
-  readonly #peerFinished;
+  /**
+   * The session, which is a secret, a ticket and both Finished, one behind the other: a Buffer of its own takes
+   * 200 bytes more than it holds.
+   */
+  readonly #kept: Buffer;
+  /** Where the first three of them end. */
+  readonly #session: number;
+  readonly #ticket: number;
+  readonly #finished: number;
+  #wiped = false;
   /** Their names, by commas: one string takes less room than a dozen. */
   readonly #sigalgs: string;
-  readonly #ticket;
   readonly #certificate: X509Certificate | undefined;
   readonly #peerCertificate: DetailedPeerCertificate;
   readonly #peerX509: X509Certificate | undefined;
-  #session: Buffer | undefined;
 
   constructor(tls: TLSSocket, negotiated: Negotiated, exporter: Exporter | null) {
     this.#exporter = exporter;
     this.#negotiated = negotiated;
     this.#reused = tls.isSessionReused();
-    this.#finished = tls.getFinished();
-    this.#peerFinished = tls.getPeerFinished();
-    this.#sigalgs = tls.getSharedSigalgs().join();
-    this.#ticket = tls.getTLSTicket();
-    this.#session = tls.getSession();
+    this.#sigalgs = shared(tls.getSharedSigalgs().join());
+    const session = tls.getSession() ?? nothing;
+    const ticket = tls.getTLSTicket() ?? nothing;
+    const finished = tls.getFinished() ?? nothing;
+    const peerFinished = tls.getPeerFinished() ?? nothing;
+    this.#session = session.length;
+    this.#ticket = this.#session + ticket.length;
+    this.#finished = this.#ticket + finished.length;
+    this.#kept = allocateSecret(this.#finished + peerFinished.length);
+    this.#kept.set(session);
+    session.fill(0);
+    this.#kept.set(ticket, this.#session);
+    this.#kept.set(finished, this.#ticket);
+    this.#kept.set(peerFinished, this.#finished);
     this.#certificate = ownCertificate(tls);
     this.#peerX509 = tls.getPeerX509Certificate();
     this.#peerCertificate =
@@ -103,11 +127,11 @@ export class ServerFacts implements TlsFacts {
   }
 
   getFinished() {
-    return this.#finished;
+    return this.#copy(this.#ticket, this.#finished);
   }
 
   getPeerFinished() {
-    return this.#peerFinished;
+    return this.#copy(this.#finished, this.#kept.length);
   }
 
   getSharedSigalgs(): string[] {
@@ -115,11 +139,15 @@ export class ServerFacts implements TlsFacts {
   }
 
   getTLSTicket() {
-    return this.#ticket;
+    return this.#copy(this.#session, this.#ticket);
   }
 
   getSession() {
-    return this.#session && copySecret(this.#session);
+    return this.#wiped ? undefined : this.#copy(0, this.#session);
+  }
+
+  #copy(start: number, end: number) {
+    return end > start ? copySecret(this.#kept.subarray(start, end)) : undefined;
   }
 
   /** Only a client has them. */
@@ -153,7 +181,7 @@ export class ServerFacts implements TlsFacts {
 
   wipe(): void {
     this.#exporter?.wipe();
-    this.#session?.fill(0);
-    this.#session = undefined;
+    this.#kept.fill(0, 0, this.#session);
+    this.#wiped = true;
   }
 }
