@@ -40,7 +40,8 @@ const fail = (error: Error, alert: number | null): Verdict => ({ kind: 'fail', e
 export class ControlRecords {
   readonly #isServer: boolean;
   readonly #version: number;
-  readonly #parser = new PostHandshakeParser();
+  /** There while a message is under way: most connections never have one. */
+  #parser: PostHandshakeParser | null = null;
   #inARow = 0;
   /** Requests to renegotiate, data among them or not, since `#askedFrom`. */
   #asked = 0;
@@ -54,12 +55,12 @@ export class ControlRecords {
   /** Application data came: a run of control records is over. */
   dataArrived(): Verdict {
     this.#inARow = 0;
-    return this.#parser.pending ? unexpected('data within a handshake message') : CONTINUE;
+    return this.withinMessage ? unexpected('data within a handshake message') : CONTINUE;
   }
 
   /** Whether a handshake message has begun that is not over: no data may come next. */
   get withinMessage(): boolean {
-    return this.#parser.pending;
+    return this.#parser?.pending === true;
   }
 
   /**
@@ -80,7 +81,10 @@ export class ControlRecords {
 
   #handshake(payload: Buffer): Verdict[] {
     const verdicts: Verdict[] = [];
-    for (const message of this.#parser.push(payload)) {
+    const parser = (this.#parser ??= new PostHandshakeParser());
+    const messages = parser.push(payload);
+    if (!parser.pending && !parser.stopped) this.#parser = null;
+    for (const message of messages) {
       // The record has been counted, so that its first message goes for nothing.
       if (verdicts.length > 0) this.#inARow++;
       const verdict = this.#inARow > MOST_IN_A_ROW ? flood() : this.#message(message);
