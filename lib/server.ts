@@ -100,6 +100,8 @@ function accept(
   acceptInUserSpace(server, listener, raw, claimed);
 }
 
+const ignored = (): void => undefined;
+
 interface Claimed {
   handle: node.TcpHandle;
   channel: Channel;
@@ -155,7 +157,7 @@ function secure(
   });
   onReady.call = (events) => socket.channelReady(events);
   // As node:tls has one on each socket of a server: who does not listen is not thrown at.
-  socket.on('error', () => undefined);
+  socket.on('error', ignored);
   socket.startServer(server, listener, raw, channel);
 }
 

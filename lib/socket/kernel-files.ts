@@ -14,7 +14,7 @@ export interface KernelFilesOwner {
   writeData(data: Buffer, callback: WriteCallback): void;
   /** Whether so many bytes may be sent now: if not, `writable` is called when they may. */
   mayContinue(bytes: number): boolean;
-  progress(bytes: number): void;
+  fileProgress(bytes: number): void;
   reset(error: Error): void;
 }
 
@@ -88,7 +88,7 @@ export class KernelFiles implements FileCarrier {
     this.#transfer = new FileTransfer(binding, () => owner.fd(), file, chunkSize, {
       progress: (bytes) => {
         this.#bytes += bytes;
-        owner.progress(bytes);
+        owner.fileProgress(bytes);
         sink.progress(bytes);
       },
       done: sink.done,

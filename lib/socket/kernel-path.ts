@@ -15,26 +15,17 @@ import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import { KernelFiles, type KernelFilesOwner } from './kernel-files.js';
 import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
 import { receiveFailure } from './receive-failure.js';
-import { Receiver } from './receiver.js';
+import { Receiver, type ReceiverSink } from './receiver.js';
 import type { FileRequest } from './send-file.js';
 import type { SessionShadow } from './session-shadow.js';
-import { StreamReceiver } from './stream-receiver.js';
+import { StreamReceiver, type StreamReceiverSink } from './stream-receiver.js';
+import type { TcpSide } from './tcp-side.js';
 
 const { ECANCELED } = constants.errno;
 
 export interface KernelPathOwner extends PathOwner {
   /** What `net.Socket` itself does with the handle. */
-  readonly handle: {
-    write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void;
-    writev(chunks: Chunk[], callback: WriteCallback): void;
-    /** Sends FIN. */
-    shutdown(callback: WriteCallback): void;
-    /** Lets nothing wait for an acknowledgement (Nagle) any more. */
-    setNoDelay(): void;
-    fd(): number;
-    /** Plaintext bytes written so far, files aside. */
-    bytesWritten(): number;
-  };
+  readonly handle: Pick<TcpSide, keyof TcpSide>;
   /** The keys of a direction have changed. */
   rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void;
 }
@@ -62,7 +53,10 @@ interface HeldWrite {
 const mostBytes = (chunk: Buffer | string): number =>
   typeof chunk === 'string' ? 3 * chunk.length : chunk.length;
 
-export class KernelPath implements DataPath {
+/** Its parts tell it directly: objects and closures between them are most of what an idle connection takes. */
+export class KernelPath
+  implements DataPath, ReceiverSink, StreamReceiverSink, KernelFilesOwner, KeyUpdatesOwner
+{
   readonly #channel: Channel;
   #installed: Installed;
   readonly #owner: KernelPathOwner;
@@ -78,8 +72,9 @@ export class KernelPath implements DataPath {
   #controlBytes = 0;
   #closing: Closing | null = null;
   #receiving = false;
-  /** What the owner was last told. */
-  #waits: { receiving: boolean; sending: boolean } | null = null;
+  /** What the owner was last told, if anything. */
+  #toldReceiving: boolean | null = null;
+  #toldSending = false;
   /** Whether the channel tells of room to write, as it does at first. */
   #watchesWritable = true;
   #closed = false;
@@ -91,22 +86,11 @@ export class KernelPath implements DataPath {
     this.#installed = installed;
     this.#owner = owner;
     this.#shadow = shadow;
-    this.#files = new KernelFiles(channel, this.#filesOwner());
+    this.#files = new KernelFiles(channel, this);
     this.#parksRecords = parksRecords;
-    this.#keyUpdates =
-      rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this.#keyUpdatesOwner());
+    this.#keyUpdates = rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this);
     this.#control = new ControlRecords(isServer, installed.version);
-    this.#receiver = new Receiver(channel, {
-      data: (chunk) => {
-        const verdict = this.#control.dataArrived();
-        this.#keyUpdates?.dataArrived(chunk.length);
-        if (verdict.kind === 'continue') return owner.deliver(chunk);
-        this.#act(verdict);
-        return false;
-      },
-      control: (type, payload) => this.#judge(type, payload),
-      ...this.#receiverSink(),
-    });
+    this.#receiver = new Receiver(channel, this);
   }
 
   /**
@@ -116,42 +100,58 @@ export class KernelPath implements DataPath {
    * @returns whether it is so; if not, data is delivered to the owner as before.
    */
   feedStream(): boolean {
-    const receiver = StreamReceiver.of(
-      this.#channel,
-      {
-        delivered: (bytes) => {
-          this.#control.dataArrived();
-          this.#keyUpdates?.dataArrived(bytes);
-        },
-        control: (type, payload) => {
-          this.#judge(type, payload);
-          return this.#control.withinMessage;
-        },
-        forbidden: () => this.#act(this.#control.dataArrived()),
-        ...this.#receiverSink(),
-      },
-      this.#parksRecords,
-    );
+    const receiver = StreamReceiver.of(this.#channel, this, this.#parksRecords);
     if (receiver !== null) this.#receiver = receiver;
     return receiver !== null;
   }
 
-  #receiverSink() {
-    return {
-      end: () => this.#deliverEnd(false),
-      failed: (result: number) => this.#receiveFailed(result),
-      waiting: (waits: boolean) => {
-        this.#receiving = waits;
-        this.#wait();
-      },
-    };
+  // --- What the receiver tells ---
+
+  data(chunk: Buffer): boolean {
+    const verdict = this.#control.dataArrived();
+    this.#keyUpdates?.dataArrived(chunk.length);
+    if (verdict.kind === 'continue') return this.#owner.deliver(chunk);
+    this.#act(verdict);
+    return false;
   }
 
-  #judge(type: number, payload: Buffer): void {
+  delivered(bytes: number): void {
+    this.#control.dataArrived();
+    this.#keyUpdates?.dataArrived(bytes);
+  }
+
+  forbidden(): void {
+    this.#act(this.#control.dataArrived());
+  }
+
+  control(type: number, payload: Buffer): boolean {
     for (const verdict of this.#control.judge(type, payload)) {
       if (!this.#closed) this.#act(verdict);
     }
+    return this.#control.withinMessage;
   }
+
+  end(closeNotify = false): void {
+    this.#peerEnded = true;
+    this.#owner.deliverEnd(closeNotify);
+  }
+
+  failed(result: number): void {
+    const { error, alert } = receiveFailure(result);
+    if (alert !== null) {
+      // The error is sticky, and would fail the alert, until SO_ERROR has been read.
+      this.#channel.takeError();
+      this.#sendAlert(AlertLevel.fatal, alert);
+    }
+    this.#owner.destroy(error);
+  }
+
+  waiting(waits: boolean): void {
+    this.#receiving = waits;
+    this.#wait();
+  }
+
+  // --- What the application asks for ---
 
   read(): void {
     this.#receiver.start();
@@ -215,34 +215,46 @@ export class KernelPath implements DataPath {
     this.#held.push({ write, callback });
   }
 
-  #keyUpdatesOwner(): KeyUpdatesOwner {
-    return {
-      installed: () => this.#installed,
-      reinstalled: (installed) => {
-        this.#installed = installed;
-      },
-      sendingElsewhere: () => this.#files.sendingElsewhere,
-      rekeyed: (direction, cause) => this.#owner.rekeyed(direction, cause),
-      sent: (bytes) => {
-        this.#controlBytes += bytes;
-      },
-      settled: () => {
-        const held = this.#held;
-        this.#held = [];
-        if (this.#closed) {
-          for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
-          return;
-        }
-        for (const { write } of held) write();
-        this.#files.writable();
-        this.#wait();
-      },
-      failed: (error) => {
-        this.#receiver.stop();
-        this.#owner.destroy(error);
-      },
-    };
+  // --- What key updates ask and tell ---
+
+  installed(): Installed {
+    return this.#installed;
   }
+
+  reinstalled(installed: Installed): void {
+    this.#installed = installed;
+  }
+
+  sendingElsewhere(): boolean {
+    return this.#files.sendingElsewhere;
+  }
+
+  rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void {
+    this.#owner.rekeyed(direction, cause);
+  }
+
+  keyUpdateSent(bytes: number): void {
+    this.#controlBytes += bytes;
+  }
+
+  keyUpdateSettled(): void {
+    const held = this.#held;
+    this.#held = [];
+    if (this.#closed) {
+      for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
+      return;
+    }
+    for (const { write } of held) write();
+    this.#files.writable();
+    this.#wait();
+  }
+
+  keyUpdateFailed(error: Error): void {
+    this.#receiver.stop();
+    this.#owner.destroy(error);
+  }
+
+  // --- Files ---
 
   /** Whether `TLS_TX_ZEROCOPY_RO` is set. */
   get zeroCopy(): boolean {
@@ -258,17 +270,25 @@ export class KernelPath implements DataPath {
     this.#wait();
   }
 
-  #filesOwner(): KernelFilesOwner {
-    return {
-      fd: () => this.#owner.handle.fd(),
-      writeData: (data, callback) => this.write(data, 'buffer' as BufferEncoding, callback),
-      mayContinue: (bytes) => {
-        this.#keyUpdates?.advance();
-        return this.#mayWrite(bytes, 1);
-      },
-      progress: (bytes) => this.#owner.fileProgress(bytes),
-      reset: (error) => this.#owner.reset(error),
-    };
+  fd(): number {
+    return this.#owner.handle.fd();
+  }
+
+  writeData(data: Buffer, callback: WriteCallback): void {
+    this.write(data, 'buffer' as BufferEncoding, callback);
+  }
+
+  mayContinue(bytes: number): boolean {
+    this.#keyUpdates?.advance();
+    return this.#mayWrite(bytes, 1);
+  }
+
+  fileProgress(bytes: number): void {
+    this.#owner.fileProgress(bytes);
+  }
+
+  reset(error: Error): void {
+    this.#owner.reset(error);
   }
 
   finish(callback: WriteCallback): void {
@@ -298,8 +318,9 @@ export class KernelPath implements DataPath {
     if (this.#closed) return;
     const [receiving, sending] = [this.#receiving, this.#sending];
     if (sending) this.#watchWritable(true);
-    if (receiving === this.#waits?.receiving && sending === this.#waits.sending) return;
-    this.#waits = { receiving, sending };
+    if (receiving === this.#toldReceiving && sending === this.#toldSending) return;
+    this.#toldReceiving = receiving;
+    this.#toldSending = sending;
     this.#owner.waiting(receiving, sending);
   }
 
@@ -325,7 +346,7 @@ export class KernelPath implements DataPath {
         break;
       case 'closeNotify':
         this.#receiver.stop();
-        this.#deliverEnd(true);
+        this.end(true);
         break;
       case 'warn':
         this.#sendAlert(AlertLevel.warning, verdict.alert);
@@ -364,21 +385,6 @@ export class KernelPath implements DataPath {
       this.#act({ kind: 'fail', error: error as Error, alert });
     }
     this.#wait();
-  }
-
-  #deliverEnd(closeNotify: boolean): void {
-    this.#peerEnded = true;
-    this.#owner.deliverEnd(closeNotify);
-  }
-
-  #receiveFailed(result: number): void {
-    const { error, alert } = receiveFailure(result);
-    if (alert !== null) {
-      // The error is sticky, and would fail the alert, until SO_ERROR has been read.
-      this.#channel.takeError();
-      this.#sendAlert(AlertLevel.fatal, alert);
-    }
-    this.#owner.destroy(error);
   }
 
   /** As far as the send buffer allows: an alert is a courtesy. */

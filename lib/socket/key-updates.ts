@@ -31,11 +31,14 @@ export interface KeyUpdatesOwner {
   /** The keys of a direction have changed. */
   rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void;
   /** A KeyUpdate went out, and with it this many bytes of plaintext. */
-  sent(bytes: number): void;
+  keyUpdateSent(bytes: number): void;
   /** No KeyUpdate waits any more. */
-  settled(): void;
-  failed(error: Error): void;
+  keyUpdateSettled(): void;
+  keyUpdateFailed(error: Error): void;
 }
+
+/** In milliseconds. */
+const steadyClock = (): number => performance.now();
 
 interface Pending {
   requestPeer: boolean;
@@ -68,7 +71,7 @@ export class KeyUpdates {
     rekeying: Rekeying,
     limit: number,
     owner: KeyUpdatesOwner,
-    now: () => number = () => performance.now(),
+    now = steadyClock,
   ) {
     this.#channel = channel;
     this.#rekeying = rekeying;
@@ -165,7 +168,7 @@ export class KeyUpdates {
       pending.callbacks = [];
       // While it is still pending: the peer expects a key that the kernel has not got, and what is held must not
       // follow under another one.
-      this.#owner.failed(error as Error);
+      this.#owner.keyUpdateFailed(error as Error);
       for (const callback of callbacks) callback(error as Error);
       return;
     }
@@ -176,7 +179,7 @@ export class KeyUpdates {
       return;
     }
     this.#owner.reinstalled(result);
-    this.#owner.sent(keyUpdateLength);
+    this.#owner.keyUpdateSent(keyUpdateLength);
     this.#estimate = 0;
     this.#askAt = this.#limit;
     this.#owner.rekeyed('tx', pending.cause);
@@ -201,6 +204,6 @@ export class KeyUpdates {
     const callbacks = this.#pending?.callbacks ?? [];
     this.#pending = null;
     for (const callback of callbacks) callback(error);
-    this.#owner.settled();
+    this.#owner.keyUpdateSettled();
   }
 }

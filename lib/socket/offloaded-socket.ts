@@ -5,7 +5,7 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { ConnectionOptions, Server, TLSSocket } from 'node:tls';
-import { publishError, publishOffload, publishRefusal, publishRekey } from '../diagnostics.js';
+import { publishError, publishOffload, publishRefusal } from '../diagnostics.js';
 import { KtlsError, invalidType, outOfRange } from '../errors.js';
 import type { ForwardedEvent, Handshake } from '../handshake/handshake.js';
 import { type Negotiated, servernameOf, snapshot } from '../handshake/negotiated.js';
@@ -31,7 +31,6 @@ import {
 import { PathSocket } from './path-socket.js';
 import { discardReceived } from './receiver.js';
 import { FileRequest, queueFile } from './send-file.js';
-import { tcpSide } from './tcp-side.js';
 import { tlsFacts } from './tls-api.js';
 import { UserSpacePath } from './user-space-path.js';
 
@@ -59,7 +58,9 @@ export class OffloadedSocket extends PathSocket {
   /** The server that accepted the connection. */
   declare readonly server?: Server;
 
-  readonly #init: OffloadedSocketInit;
+  /** `null` once the connection is secured. */
+  #init: OffloadedSocketInit | null;
+  readonly #isServer: boolean;
   #rejected = false;
   /** On offer to the server. */
   #protocols: ConnectionOptions['ALPNProtocols'];
@@ -92,6 +93,7 @@ export class OffloadedSocket extends PathSocket {
     }
     super(socket);
     this.#init = init;
+    this.#isServer = server !== undefined;
     if (server !== undefined) this.server = server;
     node.setConnecting(this, true);
   }
@@ -116,7 +118,7 @@ export class OffloadedSocket extends PathSocket {
   }
 
   protected override get isServer(): boolean {
-    return this.#init.server !== undefined;
+    return this.#isServer;
   }
 
   protected override get carriedByNode(): boolean {
@@ -239,7 +241,7 @@ export class OffloadedSocket extends PathSocket {
     return {
       socket: this,
       allowHalfOpen: this.allowHalfOpen,
-      settings: this.#init.settings,
+      settings: this.#init!.settings,
       bound: (taken) => {
         this.#taken = taken;
       },
@@ -287,17 +289,12 @@ export class OffloadedSocket extends PathSocket {
     this.#facts = facts;
     this.#shadowed = shadowed;
     this.#handOver = null;
-    const path = new KernelPath(parts, {
-      ...this.pathOwner(),
-      handle: tcpSide(() => this.tcp, this.bytesInClear),
-      rekeyed: (direction, cause) => publishRekey({ socket: this, direction, cause }),
-    });
-    this.#secured(negotiated, path);
+    this.#secured(negotiated, new KernelPath(parts, this.pathOwner()));
   }
 
   #refused(tls: TLSSocket, reason: KtlsError): void {
     publishRefusal({ socket: this, reason });
-    if (this.#init.settings.mode === 'require') {
+    if (this.#init!.settings.mode === 'require') {
       this.destroy(reason);
       return;
     }
@@ -310,6 +307,8 @@ export class OffloadedSocket extends PathSocket {
   }
 
   #secured(negotiated: Negotiated, path: DataPath): void {
+    const { onread, secured } = this.#init!;
+    this.#init = null;
     this.#negotiated = negotiated;
     this.tlsEstablished(negotiated);
     node.setConnecting(this, false);
@@ -319,13 +318,13 @@ export class OffloadedSocket extends PathSocket {
       this.destroy(new KtlsError('ERR_KTLS_NESTED'));
       return;
     }
-    this.openPath(path, this.#init.onread);
+    this.openPath(path, onread);
     try {
       if (this.#connectWithheld) {
         this.emit('connect');
         if (!this.destroyed) this.emit('ready');
       }
-      this.#init.secured(this);
+      secured(this);
       this.#tellSession();
     } finally {
       // Even if a listener threw: the application may catch that.
@@ -354,7 +353,7 @@ export class OffloadedSocket extends PathSocket {
     this.#rejected = true;
     // A socket that is connecting has no addresses.
     node.setConnecting(this, false);
-    unharmed(() => this.#init.rejected?.(error));
+    unharmed(() => this.#init?.rejected?.(error));
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {

@@ -3,11 +3,15 @@
  * nothing of how the path comes to be.
  */
 import { type OnReadOpts, Socket } from 'node:net';
+import { publishRekey } from '../diagnostics.js';
 import type { Channel } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import { type Consumer, consumerOf } from './consumers.js';
-import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
+import type { Chunk, DataPath, WriteCallback } from './data-path.js';
+import type { KernelPathOwner } from './kernel-path.js';
+import type { RekeyCause } from './key-updates.js';
 import { fileRequest, writeInOrder } from './send-file.js';
+import { TcpSide, type TcpSideOwner } from './tcp-side.js';
 import { TlsApi } from './tls-api.js';
 import { UserSpacePath } from './user-space-path.js';
 
@@ -24,6 +28,7 @@ export abstract class PathSocket extends TlsApi {
   #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
   #readWanted = false;
   #fileBytes = 0;
+  /** What was written to the connection before it was ours, which is no plaintext of TLS. */
   #bytesInClear = 0;
   #reading = true;
   #sending = false;
@@ -68,11 +73,6 @@ export abstract class PathSocket extends TlsApi {
   protected watch(channel: Channel): void {
     this.#channel = channel;
     this.#updateReference();
-  }
-
-  /** @internal What was written to the connection before it was ours, which is no plaintext of TLS. */
-  protected get bytesInClear(): number {
-    return this.#bytesInClear;
   }
 
   /** @internal The socket has this handle from now on. */
@@ -122,28 +122,61 @@ export abstract class PathSocket extends TlsApi {
     held?.callback(error);
   }
 
-  /** @internal */
-  protected pathOwner(): PathOwner {
-    return {
-      deliver: (chunk) => this.#consumer!.deliver(chunk),
-      deliverEnd: (closeNotify) => {
-        this.closeNotifyReceived = closeNotify;
-        this.#consumer!.deliverEnd();
-      },
-      destroy: (error) => void this.destroy(error),
-      waiting: (reading, sending) => {
-        this.#reading = reading;
-        this.#sending = sending;
-        this.#updateReference();
-      },
-      reset: (error) => node.resetWith(this, error),
-      progressed: () => node.touchTimeout(this),
-      fileProgress: (bytes) => {
-        this.#fileBytes += bytes;
-        node.touchTimeout(this);
-      },
-    };
+  /** @internal What a path asks of this socket, and tells it. */
+  protected pathOwner(): KernelPathOwner {
+    return new PathSocket.#PathOwner(this);
   }
+
+  /** One object, and no closures: what they take is much of the memory of an idle connection. */
+  static readonly #PathOwner = class implements KernelPathOwner, TcpSideOwner {
+    readonly #socket: PathSocket;
+    readonly handle: TcpSide;
+
+    constructor(socket: PathSocket) {
+      this.#socket = socket;
+      this.handle = new TcpSide(this, socket.#bytesInClear);
+    }
+
+    get tcp(): Socket {
+      return this.#socket.tcp;
+    }
+
+    deliver(chunk: Buffer): boolean {
+      return this.#socket.#consumer!.deliver(chunk);
+    }
+
+    deliverEnd(closeNotify: boolean): void {
+      this.#socket.closeNotifyReceived = closeNotify;
+      this.#socket.#consumer!.deliverEnd();
+    }
+
+    destroy(error?: Error): void {
+      this.#socket.destroy(error);
+    }
+
+    waiting(reading: boolean, sending: boolean): void {
+      this.#socket.#reading = reading;
+      this.#socket.#sending = sending;
+      this.#socket.#updateReference();
+    }
+
+    reset(error: Error): void {
+      node.resetWith(this.#socket, error);
+    }
+
+    progressed(): void {
+      node.touchTimeout(this.#socket);
+    }
+
+    fileProgress(bytes: number): void {
+      this.#socket.#fileBytes += bytes;
+      node.touchTimeout(this.#socket);
+    }
+
+    rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void {
+      publishRekey({ socket: this.#socket, direction, cause });
+    }
+  };
 
   override _read(size: number): void {
     this.#readWanted = true;
