@@ -73,6 +73,7 @@ const serving = `
   await serve();
   // The client's end of it is closed.
   while ((await connections()) > 0) await delay(20);
+  accepted = 0;
   const before = { sockets: sockets(), ...(await memory()) };
   say('port', port);
   for await (const _ of readline.createInterface({ input: process.stdin })) {
