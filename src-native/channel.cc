@@ -138,7 +138,7 @@ bool Channel::OnReady(uint32_t events) {
       stream_->Ready((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
       if (!ReadStream()) return false;
     }
-    events &= EPOLLOUT;
+    events &= EPOLLOUT | EPOLLHUP;
     if (events == 0 || closed()) return true;
   }
   napi_value argument = nullptr;

@@ -15,7 +15,7 @@ const EAGAIN = -constants.errno.EAGAIN;
 const EPIPE = -constants.errno.EPIPE;
 const ECONNRESET = -constants.errno.ECONNRESET;
 /** `<netinet/tcp.h>` */
-const TCP_CLOSE = 7;
+export const TCP_CLOSE = 7;
 const CLOSE_NOTIFY = buildAlert(AlertLevel.warning, AlertDescription.closeNotify);
 /**
  * kTLS's worker empties its list some time after POLLOUT: looked for soon, then ever less often. With a peer

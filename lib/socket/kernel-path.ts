@@ -9,7 +9,7 @@ import type { Installed } from '../kernel/install.js';
 import type { Rekeying } from '../kernel/rekey.js';
 import { AlertDescription, AlertLevel, buildAlert } from '../tls/alerts.js';
 import { ContentType } from '../tls/constants.js';
-import { Closing } from './closing.js';
+import { Closing, TCP_CLOSE } from './closing.js';
 import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import { KernelFiles, type KernelFilesOwner } from './kernel-files.js';
@@ -21,13 +21,15 @@ import type { SessionShadow } from './session-shadow.js';
 import { StreamReceiver, type StreamReceiverSink } from './stream-receiver.js';
 import type { TcpSide } from './tcp-side.js';
 
-const { ECANCELED } = constants.errno;
+const { ECANCELED, ECONNRESET, EPIPE } = constants.errno;
 
 export interface KernelPathOwner extends PathOwner {
   /** What `net.Socket` itself does with the handle. */
   readonly handle: Pick<TcpSide, keyof TcpSide>;
   /** The keys of a direction have changed. */
   rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void;
+  /** Nothing that is written from now on would arrive. */
+  broken(error: Error): void;
 }
 
 export interface KernelPathParts {
@@ -79,6 +81,7 @@ export class KernelPath
   #watchesWritable = true;
   #closed = false;
   #peerEnded = false;
+  #finishing = false;
 
   constructor(parts: KernelPathParts, owner: KernelPathOwner) {
     const { channel, installed, isServer, parksRecords, rekeying, rekeyAfter, shadow } = parts;
@@ -104,8 +107,6 @@ export class KernelPath
     if (receiver !== null) this.#receiver = receiver;
     return receiver !== null;
   }
-
-  // --- What the receiver tells ---
 
   data(chunk: Buffer): boolean {
     const verdict = this.#control.dataArrived();
@@ -151,8 +152,6 @@ export class KernelPath
     this.#wait();
   }
 
-  // --- What the application asks for ---
-
   read(): void {
     this.#receiver.start();
   }
@@ -162,6 +161,7 @@ export class KernelPath
   }
 
   ready(events: number): void {
+    if (events & Ready.HANGUP) this.#hungUp();
     if (events & Ready.WRITE) {
       this.#keyUpdates?.advance();
       this.#closing?.advance();
@@ -171,9 +171,17 @@ export class KernelPath
     if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
   }
 
+  /** A reset. Its error may be gone with what kernel TLS itself has sent: it goes on taking what is written. */
+  #hungUp(): void {
+    if (this.#finishing || this.#closed || this.#channel.tcpState() !== TCP_CLOSE) return;
+    const error = errnoError(this.#peerEnded ? -EPIPE : -ECONNRESET, 'write');
+    this.#owner.broken(error);
+    this.#files.interrupt(error);
+  }
+
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
     if (this.#mayWrite(mostBytes(chunk), 1)) this.#owner.handle.write(chunk, encoding, callback);
-    else this.#hold(() => this.write(chunk, encoding, callback), callback);
+    else this.#held.push({ write: () => this.write(chunk, encoding, callback), callback });
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
@@ -181,7 +189,7 @@ export class KernelPath
     if (this.#keyUpdates === null || this.#mayWrite(bytes(), chunks.length)) {
       this.#owner.handle.writev(chunks, callback);
     } else {
-      this.#hold(() => this.writev(chunks, callback), callback);
+      this.#held.push({ write: () => this.writev(chunks, callback), callback });
     }
   }
 
@@ -210,12 +218,6 @@ export class KernelPath
     this.#wait();
     return false;
   }
-
-  #hold(write: () => void, callback: WriteCallback): void {
-    this.#held.push({ write, callback });
-  }
-
-  // --- What key updates ask and tell ---
 
   installed(): Installed {
     return this.#installed;
@@ -254,8 +256,6 @@ export class KernelPath
     this.#owner.destroy(error);
   }
 
-  // --- Files ---
-
   /** Whether `TLS_TX_ZEROCOPY_RO` is set. */
   get zeroCopy(): boolean {
     return this.#files.zeroCopy;
@@ -292,6 +292,7 @@ export class KernelPath
   }
 
   finish(callback: WriteCallback): void {
+    this.#finishing = true;
     this.#keyUpdates?.stopSending();
     this.#closing = new Closing(
       this.#channel,

@@ -103,6 +103,7 @@ beforeEach(() => {
       progressed: ignored,
       fileProgress: ignored,
       rekeyed: ignored,
+      broken: ignored,
       handle: {
         write: (chunk, encoding, callback) => written([{ chunk, encoding }], callback),
         writev: written,
