@@ -13,6 +13,7 @@ import { Closing, TCP_CLOSE } from './closing.js';
 import { ControlRecords, type Verdict } from './control-records.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import { KernelFiles, type KernelFilesOwner } from './kernel-files.js';
+import { KernelWrites } from './kernel-writes.js';
 import { KeyUpdates, type KeyUpdatesOwner, type RekeyCause } from './key-updates.js';
 import { receiveFailure } from './receive-failure.js';
 import { Receiver, type ReceiverSink } from './receiver.js';
@@ -28,8 +29,6 @@ export interface KernelPathOwner extends PathOwner {
   readonly handle: Pick<TcpSide, keyof TcpSide>;
   /** The keys of a direction have changed. */
   rekeyed(direction: 'tx' | 'rx', cause: RekeyCause): void;
-  /** Nothing that is written from now on would arrive. */
-  broken(error: Error): void;
 }
 
 export interface KernelPathParts {
@@ -46,15 +45,6 @@ export interface KernelPathParts {
   readonly shadow: SessionShadow | null;
 }
 
-interface HeldWrite {
-  write: () => void;
-  callback: WriteCallback;
-}
-
-/** No encoding makes more than three bytes of a unit of UTF-16. */
-const mostBytes = (chunk: Buffer | string): number =>
-  typeof chunk === 'string' ? 3 * chunk.length : chunk.length;
-
 /** Its parts tell it directly: objects and closures between them are most of what an idle connection takes. */
 export class KernelPath
   implements DataPath, ReceiverSink, StreamReceiverSink, KernelFilesOwner, KeyUpdatesOwner
@@ -67,9 +57,8 @@ export class KernelPath
   readonly #shadow: SessionShadow | null;
   readonly #parksRecords: boolean;
   readonly #keyUpdates: KeyUpdates | null;
+  readonly #writes: KernelWrites;
   readonly #files: KernelFiles;
-  /** What must not go out ahead of a KeyUpdate that waits for room. */
-  #held: HeldWrite[] = [];
   /** Payload bytes of control records. */
   #controlBytes = 0;
   #closing: Closing | null = null;
@@ -92,6 +81,7 @@ export class KernelPath
     this.#files = new KernelFiles(channel, this);
     this.#parksRecords = parksRecords;
     this.#keyUpdates = rekeying && new KeyUpdates(channel, rekeying, rekeyAfter, this);
+    this.#writes = new KernelWrites(owner.handle, this.#keyUpdates);
     this.#control = new ControlRecords(isServer, installed.version);
     this.#receiver = new Receiver(channel, this);
   }
@@ -161,6 +151,8 @@ export class KernelPath
   }
 
   ready(events: number): void {
+    // What has come first: it says how a connection ended that is gone.
+    if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
     if (events & Ready.HANGUP) this.#hungUp();
     if (events & Ready.WRITE) {
       this.#keyUpdates?.advance();
@@ -168,29 +160,24 @@ export class KernelPath
       this.#files.writable();
       if (!this.#sending && !this.#closed) this.#watchWritable(false);
     }
-    if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
   }
 
   /** A reset. Its error may be gone with what kernel TLS itself has sent: it goes on taking what is written. */
   #hungUp(): void {
     if (this.#finishing || this.#closed || this.#channel.tcpState() !== TCP_CLOSE) return;
     const error = errnoError(this.#peerEnded ? -EPIPE : -ECONNRESET, 'write');
-    this.#owner.broken(error);
+    this.#writes.break(error);
     this.#files.interrupt(error);
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
-    if (this.#mayWrite(mostBytes(chunk), 1)) this.#owner.handle.write(chunk, encoding, callback);
-    else this.#held.push({ write: () => this.write(chunk, encoding, callback), callback });
+    this.#writes.write(chunk, encoding, callback);
+    if (this.#writes.waiting) this.#wait();
   }
 
   writev(chunks: Chunk[], callback: WriteCallback): void {
-    const bytes = (): number => chunks.reduce((sum, { chunk }) => sum + mostBytes(chunk), 0);
-    if (this.#keyUpdates === null || this.#mayWrite(bytes(), chunks.length)) {
-      this.#owner.handle.writev(chunks, callback);
-    } else {
-      this.#held.push({ write: () => this.writev(chunks, callback), callback });
-    }
+    this.#writes.writev(chunks, callback);
+    if (this.#writes.waiting) this.#wait();
   }
 
   /** @returns whether the kernel limits its records to so many bytes of plaintext from now on. */
@@ -207,16 +194,6 @@ export class KernelPath
     if (this.#keyUpdates === null) callback(new KtlsError('ERR_KTLS_NO_REKEY'));
     else this.#keyUpdates.update(requestPeer, 'application', callback);
     this.#wait();
-  }
-
-  /** Whether so many bytes may be written now: not while a KeyUpdate waits to go ahead of them. */
-  #mayWrite(bytes: number, pieces: number): boolean {
-    const updates = this.#keyUpdates;
-    if (updates === null) return true;
-    updates.beforeWrite(bytes, pieces);
-    if (!updates.pending) return true;
-    this.#wait();
-    return false;
   }
 
   installed(): Installed {
@@ -240,13 +217,11 @@ export class KernelPath
   }
 
   keyUpdateSettled(): void {
-    const held = this.#held;
-    this.#held = [];
     if (this.#closed) {
-      for (const { callback } of held) callback(errnoError(-ECANCELED, 'write'));
+      this.#writes.giveUp(errnoError(-ECANCELED, 'write'));
       return;
     }
-    for (const { write } of held) write();
+    this.#writes.release();
     this.#files.writable();
     this.#wait();
   }
@@ -262,6 +237,10 @@ export class KernelPath
   }
 
   sendFile(request: FileRequest, callback: WriteCallback): void {
+    if (this.#writes.broken !== null) {
+      callback(this.#writes.broken);
+      return;
+    }
     this.#files.sendFile(request, (error) => {
       if (!this.#closed) this.#keyUpdates?.advance();
       this.#wait();
@@ -280,7 +259,9 @@ export class KernelPath
 
   mayContinue(bytes: number): boolean {
     this.#keyUpdates?.advance();
-    return this.#mayWrite(bytes, 1);
+    const may = this.#writes.mayWrite(bytes, 1);
+    if (!may) this.#wait();
+    return may;
   }
 
   fileProgress(bytes: number): void {

@@ -28,8 +28,6 @@ export abstract class PathSocket extends TlsApi {
   #held: { write: (path: DataPath) => void; callback: WriteCallback } | null = null;
   #readWanted = false;
   #fileBytes = 0;
-  /** Why nothing can be written any more. */
-  #broken: Error | null = null;
   /** What was written to the connection before it was ours, which is no plaintext of TLS. */
   #bytesInClear = 0;
   #reading = true;
@@ -162,10 +160,6 @@ export abstract class PathSocket extends TlsApi {
       this.#socket.#updateReference();
     }
 
-    broken(error: Error): void {
-      this.#socket.#broken = error;
-    }
-
     reset(error: Error): void {
       node.resetWith(this.#socket, error);
     }
@@ -202,15 +196,13 @@ export abstract class PathSocket extends TlsApi {
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, callback: WriteCallback): void {
     const file = fileRequest(chunk);
-    if (this.#broken !== null) callback(this.#broken);
-    else if (file !== undefined) this.#whenOpen((path) => path.sendFile(file, callback), callback);
+    if (file !== undefined) this.#whenOpen((path) => path.sendFile(file, callback), callback);
     else if (this.#path !== null) this.#path.write(chunk, encoding, callback);
     else this.#whenOpen((path) => path.write(chunk, encoding, callback), callback);
   }
 
   override _writev(chunks: Chunk[], callback: WriteCallback): void {
-    if (this.#broken !== null) callback(this.#broken);
-    else if (this.#path !== null) writeInOrder(this.#path, chunks, callback);
+    if (this.#path !== null) writeInOrder(this.#path, chunks, callback);
     else this.#whenOpen((path) => writeInOrder(path, chunks, callback), callback);
   }
 

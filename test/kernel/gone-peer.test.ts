@@ -4,8 +4,12 @@
  */
 import { once } from 'node:events';
 import { truncateSync } from 'node:fs';
+import type { Http2SecureServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { afterAll, expect, it } from 'vitest';
+import * as http2 from '../../lib/http2.js';
 import type { OffloadedSocket } from '../../lib/index.js';
+import { ecdsaCertificate } from '../support/certificates.js';
 import { type Pair, connectPair } from '../support/connection.js';
 import { describeKernel } from '../support/kernel.js';
 import { openFiles } from '../support/leaks.js';
@@ -70,4 +74,48 @@ describeKernel('a peer that is gone', () => {
       expect(server.bytesWritten).toBeLessThan(MOST);
     });
   }
+
+  it('ends an http2 session', async () => {
+    const accepted: OffloadedSocket[] = [];
+    const server: Http2SecureServer = http2.createSecureServer(ecdsaCertificate());
+    // As wide as flow control lets it be, so that TCP alone is what stops it.
+    const settings = { initialWindowSize: 2 ** 31 - 1 };
+    const over = new Promise<number>((resolve) => {
+      server.on('session', (session) => {
+        session.on('error', () => undefined);
+        session.on('close', () => resolve(accepted[0]!.bytesWritten));
+        session.on('stream', (stream) => {
+          const socket = accepted[0]!;
+          const piece = Buffer.alloc(64 * 1024);
+          const write = (): void => {
+            if (socket.bytesWritten > 2 * MOST) session.destroy();
+            while (!stream.destroyed && stream.write(piece));
+          };
+          stream.on('error', () => undefined);
+          stream.on('drain', write);
+          stream.respond();
+          write();
+        });
+      });
+    });
+    server.on('secureConnection', (socket) => accepted.push(socket as OffloadedSocket));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const client = http2.connect(`https://127.0.0.1:${port}`, {
+      rejectUnauthorized: false,
+      settings,
+    });
+    client.on('error', () => undefined);
+    await once(client, 'connect');
+    client.setLocalWindowSize(settings.initialWindowSize);
+    const stream = client.request();
+    stream.on('error', () => undefined);
+    await once(stream, 'readable');
+    client.destroy();
+    expect(await over).toBeLessThan(MOST);
+    expect(accepted[0]!.offload.offloaded).toBe(true);
+    server.close();
+    await once(server, 'close');
+  });
 });

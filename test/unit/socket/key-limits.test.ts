@@ -103,7 +103,6 @@ beforeEach(() => {
       progressed: ignored,
       fileProgress: ignored,
       rekeyed: ignored,
-      broken: ignored,
       handle: {
         write: (chunk, encoding, callback) => written([{ chunk, encoding }], callback),
         writev: written,
@@ -239,5 +238,44 @@ describe('a KeyUpdate whose key the kernel does not take', () => {
     expect(() => rekeying.send(installed, false)).toThrow(/ENOMEM/);
     expect(channel.sent).toHaveLength(1);
     expect(channel.offers).toBe(1);
+  });
+});
+
+describe('a connection that is reset', () => {
+  /** `<netinet/tcp.h>` */
+  const TCP_CLOSE = 7;
+  const broken = expect.objectContaining({ code: 'ECONNRESET', syscall: 'write' }) as Error;
+
+  it('takes no data any more, although its kernel would, nor does what a KeyUpdate holds back wait', async () => {
+    channel.sendResults.push(-EAGAIN);
+    const ends: unknown[] = [];
+    const note = (error?: Error | null): void => void ends.push(error);
+    path.updateKeys(false, () => undefined);
+    path.write(large, 'buffer' as BufferEncoding, note);
+    path.writev([{ chunk: small, encoding: 'buffer' as BufferEncoding }], note);
+    channel.state = TCP_CLOSE;
+    path.ready(Ready.HANGUP);
+    expect(ends).toEqual([broken, broken]);
+
+    path.ready(Ready.WRITE);
+    path.write(small, 'buffer' as BufferEncoding, note);
+    path.writev([{ chunk: small, encoding: 'buffer' as BufferEncoding }], note);
+    const request = new FileRequest('/proc/version', parseSendFile());
+    path.sendFile(request, note);
+    expect(ends).toEqual([broken, broken, broken, broken, broken]);
+    expect(before).toEqual([]);
+    request.interrupt(null);
+    await expect(request.sent).rejects.toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+  });
+
+  it('says that it was ended by its peer if that is what was read first', () => {
+    const ends: unknown[] = [];
+    path.read();
+    // FIN.
+    channel.arrivals.push(0);
+    channel.state = TCP_CLOSE;
+    path.ready(Ready.READ | Ready.HANGUP | Ready.WRITE);
+    path.write(small, 'buffer' as BufferEncoding, (error) => ends.push(error));
+    expect(ends).toEqual([expect.objectContaining({ code: 'EPIPE' })]);
   });
 });
