@@ -48,9 +48,16 @@ const resetOnDestroy = (socket: Socket): void => {
 /**
  * Destroys a TCP socket, or one of node:tls on it, with an error and sends RST: `resetAndDestroy` takes no
  * error, and none of node:tls's sockets. What is not TCP is closed.
+ *
+ * @param tcp - Has the TCP handle, and is destroyed with the socket: perhaps another one.
  */
-export function resetWith(socket: Socket, error: Error): void {
+export function resetWith(socket: Socket, error: Error, tcp = socket): void {
   if (socket.destroyed) return;
+  if (tcp !== socket) {
+    resetOnDestroy(tcp);
+    socket.destroy(error);
+    return;
+  }
   const { _parent: below, _parentWrap: raw } = (handleOf(socket) ?? {}) as TlsHandle;
   if (below === undefined) {
     resetOnDestroy(socket);

@@ -161,7 +161,7 @@ export abstract class PathSocket extends TlsApi {
     }
 
     reset(error: Error): void {
-      node.resetWith(this.#socket, error);
+      node.resetWith(this.#socket, error, this.tcp);
     }
 
     progressed(): void {

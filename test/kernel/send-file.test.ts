@@ -187,6 +187,29 @@ describeKernel('a file', () => {
       await expect.poll(() => openFiles(path)).toBe(0);
     });
   }
+
+  it('given up resets a connection that is called h2 and has no session', async () => {
+    const path = scratch.write('h2', '');
+    truncateSync(path, 2 ** 30);
+    await using scene = await scripted('server', 'TLSv1.3', {
+      options: { ALPNProtocols: ['h2'] },
+    });
+    const socket = scene.socket as OffloadedSocket;
+    expect(socket.alpnProtocol).toBe('h2');
+    scene.peer.socket.pause();
+    const controller = new AbortController();
+    const sent = socket.sendFile(path, { signal: controller.signal });
+    sent.catch(() => undefined);
+    const error = once(socket, 'error');
+    while (socket.bytesWritten === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    controller.abort();
+    scene.peer.socket.resume();
+    await expect(sent).rejects.toMatchObject({ code: 'ABORT_ERR' });
+    expect((await error)[0]).toMatchObject({ code: 'ABORT_ERR' });
+    await scene.peer.untilEnded();
+    expect(scene.peer.wasReset).toBe(true);
+    expect(scene.peer.receivedAlerts).toEqual([]);
+  });
 });
 
 describeKernel('a file in an HTTP response', () => {
