@@ -151,15 +151,21 @@ export class KernelPath
   }
 
   ready(events: number): void {
-    // What has come first: it says how a connection ended that is gone.
-    if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
-    if (events & Ready.HANGUP) this.#hungUp();
-    if (events & Ready.WRITE) {
-      this.#keyUpdates?.advance();
-      this.#closing?.advance();
-      this.#files.writable();
-      if (!this.#sending && !this.#closed) this.#watchWritable(false);
+    try {
+      // What has come first: it says how a connection ended that is gone.
+      if (events & ~Ready.WRITE && this.#receiver instanceof Receiver) this.#receiver.ready();
+    } finally {
+      // Even if a listener threw: no edge comes twice.
+      if (events & Ready.HANGUP) this.#hungUp();
+      if (events & Ready.WRITE) this.#writable();
     }
+  }
+
+  #writable(): void {
+    this.#keyUpdates?.advance();
+    this.#closing?.advance();
+    this.#files.writable();
+    if (!this.#sending && !this.#closed) this.#watchWritable(false);
   }
 
   /** A reset. Its error may be gone with what kernel TLS itself has sent: it goes on taking what is written. */
@@ -254,6 +260,8 @@ export class KernelPath
   }
 
   writeData(data: Buffer, callback: WriteCallback): void {
+    // A KeyUpdate may have waited for the thread that sent what is in front of this, and for nothing else.
+    this.#keyUpdates?.advance();
     this.write(data, 'buffer' as BufferEncoding, callback);
   }
 

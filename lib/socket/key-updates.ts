@@ -174,7 +174,9 @@ export class KeyUpdates {
     }
     if (result === EAGAIN) return;
     if (typeof result === 'number') {
-      // The connection is broken, as the next read or write is going to say.
+      // The connection is broken, as the next read or write is going to say; or the kernel was short of
+      // something, and the next write tries again.
+      this.#askAt = 0;
       this.#finish(errnoError(result, 'sendmsg'));
       return;
     }

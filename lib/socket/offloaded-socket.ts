@@ -29,13 +29,10 @@ import {
   withZeroCopy,
 } from './offload-state.js';
 import { PathSocket } from './path-socket.js';
-import { discardReceived } from './receiver.js';
+import { FLIGHT, discardReceived } from './receiver.js';
 import { FileRequest, queueFile } from './send-file.js';
 import { tlsFacts } from './tls-api.js';
 import { UserSpacePath } from './user-space-path.js';
-
-/** The most that may follow the record at which a handshake fails, for its alert to get through. */
-const FLIGHT = 16 * 1024;
 
 /** Only this library makes these sockets. */
 export const internal = Symbol('ktls.internal');
@@ -199,8 +196,11 @@ export class OffloadedSocket extends PathSocket {
   /** @internal The events of a channel go to whoever is at work. */
   channelReady(events: number): void {
     if (this.dataPath instanceof KernelPath) {
-      this.dataPath.ready(events);
-      if (events & Ready.PEER_HALF_CLOSED) this.peerEnded();
+      try {
+        this.dataPath.ready(events);
+      } finally {
+        if (events & Ready.PEER_HALF_CLOSED) this.peerEnded();
+      }
     } else {
       this.#handOver?.ready(events);
     }

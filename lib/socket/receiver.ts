@@ -53,11 +53,14 @@ function take(length: number): Buffer {
   return received;
 }
 
+/** The most that may follow the record at which a handshake fails, for its alert to get through. */
+export const FLIGHT = 16 * 1024;
+
 /**
  * Empties the receive queue, so that closing the socket does not answer unread records (tickets, a
  * close_notify) with a reset that overtakes what was sent. Bounded: a peer that keeps sending gets it.
  *
- * @param most - Bytes; behind a failed handshake no more than the rest of a flight.
+ * @param most - Bytes; behind a failed handshake `FLIGHT`.
  */
 export function discardReceived(channel: Channel, most = CALLS_PER_TURN * SLAB_SIZE): void {
   let left = most;

@@ -4,12 +4,15 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
-import type { OffloadedSocket } from '../../lib/index.js';
+import { type OffloadedSocket, sendFile } from '../../lib/index.js';
 import { kernelRekeys } from '../../lib/kernel/probe.js';
+import type { KernelPath } from '../../lib/socket/kernel-path.js';
 import { cipherSuites } from '../../lib/tls/cipher-suites.js';
 import { ContentType, ProtocolVersion, maxPlaintextLength } from '../../lib/tls/constants.js';
 import { connectPair, digest, readAll } from '../support/connection.js';
+import { request, serve } from '../support/https.js';
 import { describeKernel } from '../support/kernel.js';
 import { followUpdates, isKeyUpdate, update } from '../support/key-updates.js';
 import type { RecordPeer } from '../support/record-peer.js';
@@ -141,6 +144,25 @@ describeKernel('the keys', () => {
     expect(await sent).toBe(PART);
     const keys = underEachKey(scene.peer);
     for (const records of keys) expect(records.length).toBeLessThanOrEqual(LIMIT + BEYOND);
+  });
+
+  it('change while the last of a file is sent, with the end of its chunk behind it', async () => {
+    let answering: Promise<unknown> | undefined;
+    await using serving = await serve((_, response) => {
+      const socket = response.socket as OffloadedSocket;
+      const { dataPath: path } = socket as unknown as { dataPath: KernelPath };
+      // All of it in one turn of the thread pool.
+      const sent = sendFile(response, file, { end: PART - 1, highWaterMark: SIZE });
+      void sent.then(() => response.end());
+      answering = (async () => {
+        while (!path.sendingElsewhere()) await nextTurn();
+        await socket.updateKeys();
+        expect(await sent).toBe(PART);
+      })();
+    });
+    const { body } = await request(serving.port);
+    expect(digest(body)).toBe(digest(content.subarray(0, PART)));
+    await answering;
   });
 
   it('change all the time under a file that node:tls receives', async () => {

@@ -9,7 +9,7 @@ import type { Chunk } from '../../../lib/socket/data-path.js';
 import { KernelPath } from '../../../lib/socket/kernel-path.js';
 import { FileRequest } from '../../../lib/socket/send-file.js';
 import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
-import { ProtocolVersion, maxPlaintextLength } from '../../../lib/tls/constants.js';
+import { ContentType, ProtocolVersion, maxPlaintextLength } from '../../../lib/tls/constants.js';
 import { FakeChannel } from '../../support/fake-channel.js';
 
 const { EAGAIN, ENOMEM } = constants.errno;
@@ -70,8 +70,11 @@ let channel: CountingChannel;
 let path: KernelPath;
 /** The number of records under the key in use at the start of each write. */
 let before: number[];
+/** A listener of 'data'. */
+let deliver: () => boolean;
 
 beforeEach(() => {
+  deliver = () => true;
   channel = new CountingChannel(-EAGAIN);
   channel.sequence = TICKETS;
   before = [];
@@ -95,7 +98,7 @@ beforeEach(() => {
       shadow: null,
     },
     {
-      deliver: () => true,
+      deliver: () => deliver(),
       deliverEnd: ignored,
       destroy: (error) => path.close(error ?? null),
       waiting: ignored,
@@ -195,6 +198,30 @@ describe('a key is changed', () => {
     }
     expect(Math.max(...before)).toBeLessThan(LIMIT + 10);
     expect(channel.retired.length).toBeGreaterThan(1);
+  });
+
+  it('with the next write when the kernel was short of memory for the KeyUpdate', () => {
+    for (let turn = 0; turn < 500; turn++) {
+      channel.sendResults.length = 0;
+      if (turn % 10 !== 0) channel.sendResults.push(-ENOMEM);
+      write(small);
+    }
+    expect(Math.max(...before)).toBeLessThan(LIMIT + 10);
+    expect(channel.retired.length).toBeGreaterThan(1);
+  });
+
+  it('although a listener throws when the same event brings data', () => {
+    channel.sendResults.push(-EAGAIN);
+    deliver = () => {
+      throw new Error('of a listener');
+    };
+    path.read();
+    path.updateKeys(false, () => undefined);
+    write(small);
+    channel.arrivals.push({ type: ContentType.applicationData, payload: small });
+    expect(() => path.ready(Ready.READ | Ready.WRITE)).toThrow('of a listener');
+    expect(channel.retired).toHaveLength(1);
+    expect(before).toHaveLength(1);
   });
 
   it('and the kernel seldom asked until then', () => {
