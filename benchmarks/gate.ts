@@ -1,6 +1,6 @@
 /** Whether kernel TLS has become dearer than the committed figures say. */
 import { type DriverName, isKtls } from './drivers/driver.js';
-import { type Result, has, ratioOf } from './result.js';
+import { type Result, copiesOf, has, ratioOf, requireSettings } from './result.js';
 
 export interface Comparison {
   readonly trial: string;
@@ -22,9 +22,12 @@ export function measureOf(committed: Result, now: Result): 'value' | 'ratio' {
 /**
  * Every driver under kernel TLS that both have.
  *
- * @throws Error if there is none, or a trial was not measured before, or not beside its baseline
+ * @throws Error if there is none, or a trial was not measured before, or with other settings, or not beside its
+ * baseline
  */
 export function compare(committed: Result, now: Result): Comparison[] {
+  const { machine, version, cipher } = now;
+  requireSettings(committed, { version, cipher, time: machine.time, copies: copiesOf(machine) });
   const measure = measureOf(committed, now);
   const comparisons = now.trials.flatMap((trial) => {
     const before = committed.trials.find(({ name }) => name === trial.name);

@@ -7,6 +7,12 @@ import { cpus, release, totalmem } from 'node:os';
 /** `instructions`: a guest in which one nanosecond is one instruction. `clock`: this host's own time. */
 export type Time = 'instructions' | 'clock';
 
+/**
+ * How a guest that counts instructions copies what is long: by string instructions, of which each byte counts, or
+ * by vectors of 32 bytes (the kernel by 8). Real CPUs lie between the two.
+ */
+export type Copies = 'strings' | 'vectors';
+
 /** Of the machine itself. */
 export interface Host {
   readonly kernel: string;
@@ -20,6 +26,8 @@ export interface Host {
 
 export interface Machine extends Host {
   readonly time: Time;
+  /** Where instructions are counted. Absent from older results: by strings. */
+  readonly copies?: Copies;
   /** Of the other servers, and of the tools that make the load. `none`: not there, not needed. */
   readonly tools: Readonly<Record<string, string>>;
 }
@@ -36,10 +44,11 @@ export function host(): Host {
   };
 }
 
-export function machine(time: Time): Machine {
+export function machine(time: Time, copies: Copies): Machine {
   return {
     ...host(),
     time,
+    ...(time === 'instructions' ? { copies } : {}),
     tools: {
       nginx: versionOf('nginx', '-v'),
       h2load: versionOf('h2load', '--version'),

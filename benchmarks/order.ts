@@ -1,6 +1,6 @@
 /** What `benchmarks/run.ts` is told, and how it answers. */
 import type { DriverName } from './drivers/driver.js';
-import type { Time } from './machine.js';
+import type { Copies, Time } from './machine.js';
 
 /** Before a result's JSON on standard output. */
 export const RESULT_MARK = 'ktls-bench-result ';
@@ -14,6 +14,7 @@ export interface Order {
   /** OpenSSL's name. */
   readonly cipher: string;
   readonly time: Time;
+  readonly copies: Copies;
   readonly revision: string;
   /** Nothing may load the tls module, as the first use of it would. Only in a guest. */
   readonly barModule: boolean;

@@ -1,7 +1,7 @@
 /** What is measured, written down: the form of the files in `benchmarks/results`. */
 import { type DriverName, isBaseline } from './drivers/driver.js';
 import { BenchError } from './errors.js';
-import type { Machine } from './machine.js';
+import type { Copies, Machine, Time } from './machine.js';
 import { type Metric, type Sample, type Trial, type Unit, valueOf } from './trials/trial.js';
 
 /** The samples of one driver in one trial. */
@@ -68,6 +68,29 @@ export const revisionsOf = (trials: readonly TrialResult[]): string[] => [
   ...new Set(trials.flatMap(({ figures }) => figures.map(({ revision }) => revision))),
 ];
 
+/** What else must be alike in figures that stand side by side. */
+export interface MeasuredWith {
+  readonly version: string;
+  readonly cipher: string;
+  readonly time: Time;
+  readonly copies: Copies;
+}
+
+export const copiesOf = ({ copies = 'strings' }: Machine): Copies => copies;
+
+/** @throws BenchError if the result was measured with others */
+export function requireSettings({ machine, version, cipher }: Result, asked: MeasuredWith): void {
+  const has = { version, cipher, time: machine.time, copies: copiesOf(machine) };
+  for (const key of ['version', 'cipher', 'time', 'copies'] as const) {
+    // By the clock they are as the machine makes them.
+    if (has[key] === asked[key] || (key === 'copies' && has.time === 'clock')) continue;
+    throw new BenchError(
+      'ERR_KTLS_BENCH_MACHINE',
+      `figures with ${key} ${has[key]} would stand beside those with ${asked[key]}`,
+    );
+  }
+}
+
 /** @throws BenchError if there is a figure of another revision */
 export function requireRevision({ trials }: Result, revision: string): void {
   const others = revisionsOf(trials).filter((each) => each !== revision);
@@ -95,7 +118,9 @@ export function merged(
     [first, second].every(({ machine }) => (machine.tools[tool] ?? 'none') !== 'none');
   const kind = ({ machine, version, cipher }: Result): string => {
     const tools = Object.entries(machine.tools).filter(([name]) => there(name));
-    return JSON.stringify([{ ...machine, tools: Object.fromEntries(tools) }, version, cipher]);
+    const copies = machine.time === 'instructions' ? copiesOf(machine) : undefined;
+    const facts = { ...machine, copies, tools: Object.fromEntries(tools) };
+    return JSON.stringify([Object.entries(facts).toSorted(), version, cipher]);
   };
   if (kind(first) !== kind(second)) {
     throw new BenchError(

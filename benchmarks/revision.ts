@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../vm/package-root.js';
 
 /** What decides the figures: what is measured, and what measures. */
-const MEASURED = ['lib', 'src-native', 'binding.gyp', 'benchmarks/*.ts'];
+const MEASURED = ['lib', 'src-native', 'binding.gyp', 'benchmarks/*.ts', 'vm/qemu.ts'];
 
 /**
  * The last commit that touched what decides the figures, with `-dirty-` and a digest of what differs from

@@ -9,7 +9,7 @@ import { programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
 import { MarkedOutput } from './marked-output.js';
 import { type Order, RESULT_MARK } from './order.js';
-import { type Result, has, merged, requireRevision } from './result.js';
+import { type Result, merged, requireRevision, requireSettings } from './result.js';
 import { revision } from './revision.js';
 import type { Settings } from './settings.js';
 import { heading, line } from './show.js';
@@ -49,6 +49,7 @@ async function inGuest(
     command: ['node', script, JSON.stringify(order)],
     env,
     icount: true,
+    stringInstructions: order.copies === 'strings',
     tlsModule: !order.barModule,
     timeoutSeconds,
     onOutput: (chunk) => reader.read(chunk),
@@ -61,18 +62,25 @@ async function inGuest(
  *
  * @param known what it need not measure again
  * @param vm in guests that count instructions; on the host, trials that need what it lacks are left out
- * @throws BenchError if what is known is of another revision and the settings do not allow it
+ * @throws BenchError if what is known is of other settings, or of another revision and the settings do not allow it
  */
 export function ordersOf(settings: Settings, known: Result | undefined, vm: boolean): Order[] {
-  const { version, cipher } = settings;
+  const { version, cipher, vectorCopies } = settings;
   const time = vm ? 'instructions' : 'clock';
   const samples = settings.samples ?? (vm ? 2 : 5);
-  const shared = { samples, version, cipher, time, revision: revision() } as const;
-  if (known !== undefined && !settings.otherRevisions) requireRevision(known, shared.revision);
+  const copies = vectorCopies ? 'vectors' : 'strings';
+  const shared = { samples, version, cipher, time, copies, revision: revision() } as const;
+  if (known !== undefined) {
+    requireSettings(known, shared);
+    if (!settings.otherRevisions) requireRevision(known, shared.revision);
+  }
   return settings.trials.flatMap(({ trial, drivers }) => {
     if (!vm && trial.kernelTls !== ktls.probe().available) return [];
     const done = known?.trials.find(({ name }) => name === trial.name);
-    const left = drivers.filter((driver) => !(done && has(done, driver)));
+    const left = drivers.filter((driver) => {
+      const figures = done?.figures.find((each) => each.driver === driver);
+      return (figures?.samples.length ?? 0) < samples;
+    });
     if (left.length === 0) return [];
     return [{ ...shared, trial: trial.name, drivers: left, barModule: !trial.kernelTls }];
   });

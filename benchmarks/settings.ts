@@ -16,8 +16,9 @@ export const help = `Measures servers and clients with and without kernel TLS, e
   --version NAME     TLSv1.3 (default) or TLSv1.2
   --cipher NAME      OpenSSL's name (default AES-128-GCM's)
   --json FILE        keep the result, written after each driver
-  --resume           FILE may exist: what it lacks is measured and added
+  --resume           FILE may exist: drivers of which it lacks samples are measured, and take their place
   --other-revisions  FILE may hold figures of other revisions, which stay as they are and keep their name
+  --vector-copies    in a VM: copies by vectors, instead of by instructions of which each byte counts
   --vm               count instructions in a VM, which is the default where the kernel has no TLS
   --jobs N           guests at the same time (default 1)
   --timeout S        for one trial in a guest, its start included (default 1800)
@@ -32,12 +33,19 @@ export interface Settings {
   readonly json: string | undefined;
   readonly resume: boolean;
   readonly otherRevisions: boolean;
+  readonly vectorCopies: boolean;
   readonly vm: boolean;
   readonly jobs: number;
   readonly timeout: number;
   readonly list: boolean;
   readonly help: boolean;
 }
+
+/** OpenSSL's names. */
+export const defaultCiphers = {
+  'TLSv1.3': 'TLS_AES_128_GCM_SHA256',
+  'TLSv1.2': 'ECDHE-ECDSA-AES128-GCM-SHA256',
+} as const;
 
 const list = (text: string | undefined): string[] | undefined => text?.split(',').filter(Boolean);
 
@@ -60,6 +68,7 @@ export function settingsOf(args: string[]): Settings {
       json: { type: 'string' },
       resume: { type: 'boolean', default: false },
       'other-revisions': { type: 'boolean', default: false },
+      'vector-copies': { type: 'boolean', default: false },
       vm: { type: 'boolean', default: false },
       jobs: { type: 'string', default: '1' },
       timeout: { type: 'string', default: '1800' },
@@ -87,12 +96,11 @@ export function settingsOf(args: string[]): Settings {
     trials: chosen,
     samples: values.samples ? count('samples', values.samples) : quick ? 1 : undefined,
     version,
-    cipher:
-      values.cipher ??
-      (version === 'TLSv1.3' ? 'TLS_AES_128_GCM_SHA256' : 'ECDHE-ECDSA-AES128-GCM-SHA256'),
+    cipher: values.cipher ?? defaultCiphers[version],
     json: values.json,
     resume: values.resume,
     otherRevisions: values['other-revisions'],
+    vectorCopies: values['vector-copies'],
     vm: values.vm,
     jobs: count('jobs', values.jobs),
     timeout: count('timeout', values.timeout),

@@ -18,9 +18,9 @@ function show({ trial, driver, committed, now, change }: Comparison, digits: num
   console.log(`${trial.padEnd(18)}${driver.padEnd(15)}${figures}${percent}${verdict}`);
 }
 
-const source = newestSource();
-if (source === undefined) throw new Error('there is no result file');
 const settings = settingsOf(['--quick', '--drivers', DRIVERS, ...process.argv.slice(2)]);
+const source = newestSource(settings.vectorCopies ? 'vectors' : 'strings');
+if (source === undefined) throw new Error('there is no result file');
 const { result, failed } = await carryOut(ordersOf(settings, undefined, true), settings, true);
 if (result === undefined || failed > 0) throw new Error(`${failed} trials were not measured`);
 

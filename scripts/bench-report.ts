@@ -19,7 +19,7 @@ function contentOf(path: string): string | undefined {
 const source = newestSource();
 if (source === undefined) throw new Error('there is no result file');
 mkdirSync('docs/performance', { recursive: true });
-for (const [path, text] of await documents(source)) {
+for (const [path, text] of await documents(source, newestSource('vectors'))) {
   if (contentOf(path) === text) continue;
   console.log(`${path} ${check ? `is not what ${source.path} makes` : 'written'}`);
   if (check) process.exitCode = 1;

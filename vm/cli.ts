@@ -14,6 +14,8 @@ const help = `Runs a command as root under a Debian kernel with kernel TLS, in Q
   --node VERSION    another Node for the guest, such as 24 (default: this one)
   --env NAME=VALUE  a variable for the command; may be repeated
   --icount          one instruction is one nanosecond: slow, but alike from run to run
+  --no-string-instructions
+                    with --icount: the CPU has no fast ones, of which each byte would count
   --timeout S       a deadline for start and command together (default 900)
   --smp N           processors (default 2; 1 with --icount)
   --memory MIB      memory (default 4096)
@@ -41,6 +43,7 @@ const optionTypes = {
   icount: { type: 'boolean', default: false },
   kernel: { type: 'string', default: 'trixie' },
   memory: { type: 'string', default: '4096' },
+  'no-string-instructions': { type: 'boolean', default: false },
   'no-tls-module': { type: 'boolean', default: false },
   node: { type: 'string' },
   smp: { type: 'string', default: '2' },
@@ -61,6 +64,7 @@ function parse(args: readonly string[]): RunInVmOptions | undefined {
     kernel,
     command,
     icount: values.icount,
+    stringInstructions: !values['no-string-instructions'],
     env: Object.fromEntries((values.env ?? []).map(parseVariable)),
     timeoutSeconds: parseCount('--timeout', values.timeout),
     memoryMiB: parseCount('--memory', values.memory),

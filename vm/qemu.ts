@@ -19,6 +19,12 @@ export interface Machine {
   readonly accelerator: Accelerator;
   /** One guest nanosecond is one instruction; implies TCG and one CPU. */
   readonly icount: boolean;
+  /**
+   * Whether the CPU has fast string instructions (`rep movsb`), by which the kernel and libc then copy and clear
+   * all that is long: QEMU counts each byte of them. Without, libc copies by vectors, 32 bytes an instruction,
+   * the kernel by 8.
+   */
+  readonly stringInstructions: boolean;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly vmlinux: string;
@@ -55,10 +61,11 @@ export function qemuArguments(machine: Machine): string[] {
   ];
 }
 
-function processor({ accelerator, icount, cpus }: Machine): string[] {
+function processor({ accelerator, icount, stringInstructions, cpus }: Machine): string[] {
   if (icount) {
     const single = ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off'];
-    return [...single, '-cpu', 'max', '-smp', '1'];
+    const model = stringInstructions ? 'max' : 'max,erms=off,fsrm=off';
+    return [...single, '-cpu', model, '-smp', '1'];
   }
   const chosen =
     accelerator === 'kvm'

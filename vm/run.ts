@@ -22,6 +22,8 @@ export interface RunInVmOptions {
    * waits for the host's files, so measure what has been read before. Default false.
    */
   readonly icount?: boolean;
+  /** With icount: whether the CPU has fast string instructions, of which each byte counts. Default true. */
+  readonly stringInstructions?: boolean;
   /** Another Node for the guest: a major or a version. Default: the one that runs this. */
   readonly node?: string | number;
   /** Further variables; the host's own environment does not come along. */
@@ -83,6 +85,7 @@ export async function runInVm(options: RunInVmOptions): Promise<{ status: number
     await writeFile(join(directory, 'settings'), settings);
     const machine = {
       icount: options.icount ?? false,
+      stringInstructions: options.stringInstructions ?? true,
       cpus: options.cpus ?? 2,
       memoryMiB: options.memoryMiB ?? 4096,
       vmlinux: kernel.vmlinux,

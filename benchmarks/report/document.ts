@@ -4,7 +4,7 @@ import { format, resolveConfig } from 'prettier';
 import { type Result, type TrialResult, revisionsOf } from '../result.js';
 import { chart } from './charts.js';
 import type { Source } from './source.js';
-import { details, floors, losses, origin, summary } from './tables.js';
+import { VECTORS, details, floors, losses, origin, summary } from './tables.js';
 
 const BEGIN = '<!-- made by npm run bench:report -->';
 const END = '<!-- end of what npm run bench:report made -->';
@@ -12,13 +12,13 @@ const END = '<!-- end of what npm run bench:report made -->';
 const what = ({ machine, version, cipher }: Result): string =>
   `Linux ${machine.kernel}, Node ${machine.node}, ${version}, ${cipher}`;
 
-function readmeSection({ path, result }: Source): string {
+function readmeSection({ path, result }: Source, vectors?: Source): string {
   return [
     BEGIN,
     '',
-    summary(result.trials),
+    summary(result.trials, vectors?.result.trials),
     '',
-    `${what(result)}; CPU of the server (of the client, where it says so), in a VM where 1 µs is 1,000 instructions. Figures of revision ${revisionsOf(result.trials).join(', ')}. All drivers, charts, and where kernel TLS loses: [Performance](docs/performance.md). Result file: [${path}](${path}).`,
+    `${what(result)}; CPU of the server (of the client, where it says so), in a VM where 1 µs is 1,000 instructions. Figures of revision ${revisionsOf(result.trials).join(', ')}. All drivers, charts, and where kernel TLS loses: [Performance](docs/performance.md). Result file: [${path}](${path}).${vectors === undefined ? '' : ` “${VECTORS}”: the same where a copied byte costs a tenth, from [${vectors.path}](${vectors.path}); real CPUs lie between the two.`}`,
     '',
     END,
   ].join('\n');
@@ -33,23 +33,29 @@ function measured(trials: readonly TrialResult[]): string {
 
 const chartFile = ({ name }: TrialResult): string => `docs/performance/${name}.svg`;
 
-function performanceDocument({ path, result }: Source): string {
+function performanceDocument({ path, result }: Source, vectors?: Source): string {
   const { machine, trials } = result;
   const tools = Object.entries(machine.tools).map(([name, version]) => `${name} ${version}`);
   return [
     '# Performance',
     '',
     `Made by \`npm run bench:report\` from [${path}](../${path}): ${what(result)}; ${tools.join(', ')}. ${measured(trials)}.`,
+    ...(vectors === undefined
+      ? []
+      : [
+          '',
+          `“${VECTORS}” is from [${vectors.path}](../${vectors.path}), revision ${revisionsOf(vectors.result.trials).join(', ')}.`,
+        ]),
     '',
     readFileSync('benchmarks/report/method.md', 'utf8').trim(),
     '',
     '## All in one table',
     '',
-    summary(trials),
+    summary(trials, vectors?.result.trials),
     '',
     '## Where kernel TLS costs more than node:tls',
     '',
-    losses(trials),
+    losses(trials, vectors?.result.trials),
     '',
     '## What is left to gain',
     '',
@@ -82,11 +88,14 @@ function readmeWith(section: string): string {
   return readme.slice(0, begin) + section + readme.slice(end + END.length);
 }
 
-/** @returns the files' contents by their paths */
-export async function documents(source: Source): Promise<Map<string, string>> {
+/**
+ * @param vectors - Of a CPU that copies by vectors.
+ * @returns the files' contents by their paths
+ */
+export async function documents(source: Source, vectors?: Source): Promise<Map<string, string>> {
   return new Map([
-    ['README.md', await markdown(readmeWith(readmeSection(source)))],
-    ['docs/performance.md', await markdown(performanceDocument(source))],
+    ['README.md', await markdown(readmeWith(readmeSection(source, vectors)))],
+    ['docs/performance.md', await markdown(performanceDocument(source, vectors))],
     ...source.result.trials.map((trial) => [chartFile(trial), chart(trial)] as const),
   ]);
 }

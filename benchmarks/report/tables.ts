@@ -43,8 +43,24 @@ const find = ({ figures }: TrialResult, of: (name: DriverName) => boolean): Figu
 const chosen = (trial: TrialResult): Figures | undefined =>
   find(trial, (driver) => driver === 'ktls-sendfile') ?? find(trial, isKtls);
 
-/** One line for each trial that has both sides. */
-export function summary(trials: readonly TrialResult[]): string {
+/** The heading of the ratios of a CPU that copies by vectors. */
+export const VECTORS = 'copies by vectors';
+
+/** The same trial of another result, and the same driver's ratio there. */
+function ratioIn(others: readonly TrialResult[], name: string, driver: DriverName): number {
+  const trial = others.find((each) => each.name === name);
+  return trial === undefined ? NaN : ratioOf(trial, driver);
+}
+
+/**
+ * One line for each trial that has both sides.
+ *
+ * @param vectors - Of a CPU that copies by vectors.
+ */
+export function summary(
+  trials: readonly TrialResult[],
+  vectors: readonly TrialResult[] = [],
+): string {
   const lines = trials.flatMap((trial) => {
     const baseline = find(trial, isBaseline);
     const ktls = chosen(trial);
@@ -54,10 +70,15 @@ export function summary(trials: readonly TrialResult[]): string {
     const how = ktls.driver === 'ktls-sendfile' ? ' (ktls: `sendFile`, the others: `pipe()`)' : '';
     const value = (figures?: Figures): string =>
       number(figures === undefined ? undefined : valueOf(trial, figures));
-    const cells = [value(floor), value(baseline), value(ktls), ratio(ratioOf(trial, ktls.driver))];
+    const ratios = [
+      ratioOf(trial, ktls.driver),
+      ...(vectors.length > 0 ? [ratioIn(vectors, trial.name, ktls.driver)] : []),
+    ];
+    const cells = [value(floor), value(baseline), value(ktls), ...ratios.map(ratio)];
     return [[`${trial.title}${how}`, unitOf(trial), ...cells]];
   });
-  return table(['', '', 'no TLS', 'node:tls', 'ktls', 'ktls ÷ node:tls'], lines);
+  const head = ['', '', 'no TLS', 'node:tls', 'ktls', 'ktls ÷ node:tls'];
+  return table(vectors.length > 0 ? [...head, VECTORS] : head, lines);
 }
 
 /** Which revision the figures are of: of all of them, or of which drivers' figures which. */
@@ -119,7 +140,7 @@ export function details(trial: TrialResult): string {
           ]),
       median((sample) => sample.resident / 1024 / 1024),
       drivers[driver].offload.length === 0 ? NONE : `${tx} / ${rx}`,
-      `±${(spread * 50).toFixed(1)} % of ${samples.length}`,
+      samples.length > 1 ? `±${(spread * 50).toFixed(1)} % of ${samples.length}` : `${NONE} of 1`,
     ];
   });
   const per = trial.unit;
@@ -175,13 +196,26 @@ export function floors(trials: readonly TrialResult[]): string {
   return table([...head, 'user time: ktls ÷ no TLS'], lines);
 }
 
-/** The drivers under kernel TLS that cost more than node:tls. */
-export function losses(trials: readonly TrialResult[]): string {
+/**
+ * The drivers under kernel TLS that cost more than node:tls.
+ *
+ * @param vectors - Of a CPU that copies by vectors.
+ */
+export function losses(
+  trials: readonly TrialResult[],
+  vectors: readonly TrialResult[] = [],
+): string {
   const lines = trials.flatMap((trial) =>
     trial.figures
-      .filter(({ driver }) => isKtls(driver) && ratioOf(trial, driver) > 1)
-      .map(({ driver }) => [trial.title, drivers[driver].title, ratio(ratioOf(trial, driver))]),
+      .filter(({ driver }) => isKtls(driver))
+      .map(({ driver }) => {
+        const ratios = [ratioOf(trial, driver), ratioIn(vectors, trial.name, driver)];
+        return { ratios, cells: [trial.title, drivers[driver].title, ...ratios.map(ratio)] };
+      })
+      .filter(({ ratios }) => ratios.some((each) => each > 1))
+      .map(({ cells }) => (vectors.length > 0 ? cells : cells.slice(0, -1))),
   );
   if (lines.length === 0) return 'Nowhere, in these trials.';
-  return table(['', 'driver', '÷ node:tls'], lines);
+  const head = ['', 'driver', '÷ node:tls'];
+  return table(vectors.length > 0 ? [...head, VECTORS] : head, lines);
 }

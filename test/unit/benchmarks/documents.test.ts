@@ -8,14 +8,17 @@ import { newestSource } from '../../../benchmarks/report/source.js';
 const source = newestSource();
 if (source === undefined) throw new Error('there is no result file');
 
-for (const [path, text] of await documents(source)) {
+const vectors = newestSource('vectors');
+
+for (const [path, text] of await documents(source, vectors)) {
   it(`${path} is what npm run bench:report makes of ${source.path}`, () => {
     expect(readFileSync(path, 'utf8')).toBe(text);
   });
 }
 
 it('every figure under kernel TLS was proved by the kernel counters', () => {
-  const samples = source.result.trials.flatMap(({ figures }) =>
+  const trials = [source, vectors].flatMap((each) => each?.result.trials ?? []);
+  const samples = trials.flatMap(({ figures }) =>
     figures
       .filter(({ driver }) => isKtls(driver) && drivers[driver].offload.length > 0)
       .flatMap((figures) => figures.samples),

@@ -85,6 +85,14 @@ describe('the gate of bench:check', () => {
     expect(() => compare(resultOf({ ktls: cost }), resultOf({ ktls: 90 }))).toThrow(words);
   });
 
+  it('does not compare what was measured with other settings', () => {
+    const known = resultOf({ https: 100, ktls: 90 });
+    const other = { ...known, version: 'TLSv1.2' };
+    expect(() => compare(known, other)).toThrow('version TLSv1.3');
+    const vectors = resultOf({ ktls: 90 }, 'memory-1kib', { copies: 'vectors' });
+    expect(() => compare(known, vectors)).toThrow('copies strings');
+  });
+
   it('does not pass if there is nothing to compare', () => {
     expect(() => compare(resultOf({ https: 1 }), resultOf({ https: 1 }))).toThrow('nothing');
   });
@@ -139,8 +147,23 @@ describe('going on with a result', () => {
     expect(() => ordersOf(settingsOf(args), known, true)).toThrow(refusal);
   });
 
+  it('is refused before anything is measured if it is of other settings', () => {
+    const refusal = expect.objectContaining({ code: 'ERR_KTLS_BENCH_MACHINE' }) as Error;
+    for (const other of [['--version', 'TLSv1.2'], ['--cipher', 'X'], ['--vector-copies']]) {
+      expect(() => ordersOf(settingsOf([...args, ...other]), known, true)).toThrow(refusal);
+    }
+    expect(() => ordersOf(settingsOf(args), known, false)).toThrow(refusal);
+  });
+
+  it('measures again what has fewer samples than are asked for', () => {
+    const settings = settingsOf([...args, '--other-revisions', '--samples', '2']);
+    const [order] = ordersOf(settings, known, true);
+    expect(order!.drivers).toEqual(['https', 'ktls']);
+  });
+
   it('measures what is missing if several revisions are asked for', () => {
-    const orders = ordersOf(settingsOf([...args, '--other-revisions']), known, true);
+    const settings = settingsOf([...args, '--other-revisions', '--samples', '1']);
+    const orders = ordersOf(settings, known, true);
     expect(orders).toMatchObject([{ trial: 'memory-1kib', drivers: ['ktls'] }]);
   });
 });
