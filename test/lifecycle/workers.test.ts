@@ -1,7 +1,14 @@
 /** Worker threads: each has its own loop, addon environment and end. */
 import { beforeAll, expect, it, vi } from 'vitest';
 import { describeKernel } from '../support/kernel.js';
-import { type Running, clean, runScript, scriptTimeout, startScript } from '../support/script.js';
+import {
+  DEADLINE,
+  type Running,
+  clean,
+  runScript,
+  scriptTimeout,
+  startScript,
+} from '../support/script.js';
 import { stages } from './stages.js';
 
 vi.setConfig(scriptTimeout);
@@ -122,7 +129,8 @@ const terminator = `
 describeKernel('worker threads can be terminated', () => {
   let script: Running;
   beforeAll(() => {
-    script = startScript(terminator);
+    // Each stage has as long as a script has.
+    script = startScript(terminator, { deadline: DEADLINE * Object.keys(stages).length });
   });
 
   for (const [stage, body] of Object.entries(stages)) {

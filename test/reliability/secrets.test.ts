@@ -102,8 +102,11 @@ class Scene implements AsyncDisposable {
     this.#version = version;
     this.script = startScript(body, {
       given: { role, version, ciphers: ciphers[version], fault: failing },
-      // Room for all that is allocated: nothing is collected.
-      nodeArguments: ['--min-semi-space-size=16', '--max-semi-space-size=16'],
+      // Room for all that is allocated, and no collection of an idle process: nothing is collected.
+      nodeArguments: [
+        ...['--min-semi-space-size=16', '--max-semi-space-size=16'],
+        '--no-memory-reducer',
+      ],
       env: {
         GLIBC_TUNABLES: 'glibc.malloc.tcache_count=0:glibc.malloc.perturb=165',
         ...(failing === undefined ? {} : withFaults()),

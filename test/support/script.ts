@@ -89,7 +89,7 @@ export interface Running {
  * A process that takes longer has hung: it is killed, and its end says so. Node takes seconds to start
  * under emulation, and some scripts start several. With sanitizers it takes several times as long.
  */
-const DEADLINE = process.env['KTLS_PREBUILD'] === undefined ? 100_000 : 220_000;
+export const DEADLINE = process.env['KTLS_PREBUILD'] === undefined ? 100_000 : 220_000;
 
 /** For the tests of a file that runs scripts: enough for one that hangs to be told so. */
 export const scriptTimeout = { testTimeout: DEADLINE + 20_000 };
