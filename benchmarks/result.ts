@@ -80,13 +80,13 @@ export const copiesOf = ({ copies = 'strings' }: Machine): Copies => copies;
 
 /** @throws BenchError if the result was measured with others */
 export function requireSettings({ machine, version, cipher }: Result, asked: MeasuredWith): void {
-  const has = { version, cipher, time: machine.time, copies: copiesOf(machine) };
+  const known = { version, cipher, time: machine.time, copies: copiesOf(machine) };
   for (const key of ['version', 'cipher', 'time', 'copies'] as const) {
     // By the clock they are as the machine makes them.
-    if (has[key] === asked[key] || (key === 'copies' && has.time === 'clock')) continue;
+    if (known[key] === asked[key] || (key === 'copies' && known.time === 'clock')) continue;
     throw new BenchError(
       'ERR_KTLS_BENCH_MACHINE',
-      `figures with ${key} ${has[key]} would stand beside those with ${asked[key]}`,
+      `figures with ${key} ${known[key]} would stand beside those with ${asked[key]}`,
     );
   }
 }

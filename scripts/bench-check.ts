@@ -5,6 +5,7 @@
  */
 import { type Comparison, compare, measureOf } from '../benchmarks/gate.js';
 import { newestSource } from '../benchmarks/report/source.js';
+import { requireSettings } from '../benchmarks/result.js';
 import { carryOut, ordersOf } from '../benchmarks/session.js';
 import { settingsOf } from '../benchmarks/settings.js';
 
@@ -21,7 +22,10 @@ function show({ trial, driver, committed, now, change }: Comparison, digits: num
 const settings = settingsOf(['--quick', '--drivers', DRIVERS, ...process.argv.slice(2)]);
 const source = newestSource(settings.vectorCopies ? 'vectors' : 'strings');
 if (source === undefined) throw new Error('there is no result file');
-const { result, failed } = await carryOut(ordersOf(settings, undefined, true), settings, true);
+const orders = ordersOf(settings, undefined, true);
+// Said now, and not when all is measured.
+requireSettings(source.result, orders[0]!);
+const { result, failed } = await carryOut(orders, settings, true);
 if (result === undefined || failed > 0) throw new Error(`${failed} trials were not measured`);
 
 const measure = measureOf(source.result, result);

@@ -46,10 +46,19 @@ const chosen = (trial: TrialResult): Figures | undefined =>
 /** The heading of the ratios of a CPU that copies by vectors. */
 export const VECTORS = 'copies by vectors';
 
-/** The same trial of another result, and the same driver's ratio there. */
-function ratioIn(others: readonly TrialResult[], name: string, driver: DriverName): number {
-  const trial = others.find((each) => each.name === name);
-  return trial === undefined ? NaN : ratioOf(trial, driver);
+const vectorsHead = (vectors: readonly TrialResult[]): string[] =>
+  vectors.length > 0 ? [VECTORS] : [];
+
+/** The ratio of a driver, and that of a CPU that copies by vectors if there are any of one. */
+function ratiosOf(
+  trial: TrialResult,
+  driver: DriverName,
+  vectors: readonly TrialResult[],
+): number[] {
+  const ratios = [ratioOf(trial, driver)];
+  if (vectors.length === 0) return ratios;
+  const other = vectors.find(({ name }) => name === trial.name);
+  return [...ratios, other === undefined ? NaN : ratioOf(other, driver)];
 }
 
 /**
@@ -70,15 +79,12 @@ export function summary(
     const how = ktls.driver === 'ktls-sendfile' ? ' (ktls: `sendFile`, the others: `pipe()`)' : '';
     const value = (figures?: Figures): string =>
       number(figures === undefined ? undefined : valueOf(trial, figures));
-    const ratios = [
-      ratioOf(trial, ktls.driver),
-      ...(vectors.length > 0 ? [ratioIn(vectors, trial.name, ktls.driver)] : []),
-    ];
+    const ratios = ratiosOf(trial, ktls.driver, vectors);
     const cells = [value(floor), value(baseline), value(ktls), ...ratios.map(ratio)];
     return [[`${trial.title}${how}`, unitOf(trial), ...cells]];
   });
   const head = ['', '', 'no TLS', 'node:tls', 'ktls', 'ktls ÷ node:tls'];
-  return table(vectors.length > 0 ? [...head, VECTORS] : head, lines);
+  return table([...head, ...vectorsHead(vectors)], lines);
 }
 
 /** Which revision the figures are of: of all of them, or of which drivers' figures which. */
@@ -208,14 +214,10 @@ export function losses(
   const lines = trials.flatMap((trial) =>
     trial.figures
       .filter(({ driver }) => isKtls(driver))
-      .map(({ driver }) => {
-        const ratios = [ratioOf(trial, driver), ratioIn(vectors, trial.name, driver)];
-        return { ratios, cells: [trial.title, drivers[driver].title, ...ratios.map(ratio)] };
-      })
+      .map(({ driver }) => ({ driver, ratios: ratiosOf(trial, driver, vectors) }))
       .filter(({ ratios }) => ratios.some((each) => each > 1))
-      .map(({ cells }) => (vectors.length > 0 ? cells : cells.slice(0, -1))),
+      .map(({ driver, ratios }) => [trial.title, drivers[driver].title, ...ratios.map(ratio)]),
   );
   if (lines.length === 0) return 'Nowhere, in these trials.';
-  const head = ['', 'driver', '÷ node:tls'];
-  return table(vectors.length > 0 ? [...head, VECTORS] : head, lines);
+  return table(['', 'driver', '÷ node:tls', ...vectorsHead(vectors)], lines);
 }

@@ -1,12 +1,11 @@
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Closing, expectedInTcp } from '../../../lib/socket/closing.js';
+import { Closing, TCP_CLOSE, expectedInTcp } from '../../../lib/socket/closing.js';
 import { cipherSuiteByName } from '../../../lib/tls/cipher-suites.js';
 import { ProtocolVersion } from '../../../lib/tls/constants.js';
 import { FakeChannel } from '../../support/fake-channel.js';
 
 const { EAGAIN, ECONNRESET, EINVAL, EPERM, EPIPE } = constants.errno;
-const TCP_CLOSE = 7;
 const version = ProtocolVersion.TLS13;
 const suite = cipherSuiteByName('TLS_AES_128_GCM_SHA256', version)!;
 const installed = {

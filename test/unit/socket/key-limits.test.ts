@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Direction, Ready } from '../../../lib/kernel/binding.js';
 import { Rekeying } from '../../../lib/kernel/rekey.js';
 import { parseSendFile } from '../../../lib/options.js';
+import { TCP_CLOSE } from '../../../lib/socket/closing.js';
 import type { Chunk } from '../../../lib/socket/data-path.js';
 import { KernelPath } from '../../../lib/socket/kernel-path.js';
 import { FileRequest } from '../../../lib/socket/send-file.js';
@@ -269,8 +270,6 @@ describe('a KeyUpdate whose key the kernel does not take', () => {
 });
 
 describe('a connection that is reset', () => {
-  /** `<netinet/tcp.h>` */
-  const TCP_CLOSE = 7;
   const broken = expect.objectContaining({ code: 'ECONNRESET', syscall: 'write' }) as Error;
 
   it('takes no data any more, although its kernel would, nor does what a KeyUpdate holds back wait', async () => {
