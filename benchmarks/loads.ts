@@ -23,6 +23,8 @@ export interface Target {
 export interface Done {
   readonly units: number;
   readonly connections: number;
+  /** Of the load's own clock. */
+  readonly seconds?: number;
   /** Microseconds. */
   readonly latency?: { readonly p50: number; readonly p99: number };
 }
@@ -58,8 +60,10 @@ async function h2load(args: readonly string[], count: number, connections: numbe
     const counts = ['-n', String(count), '-c', String(connections), '-t', '1'];
     const { stdout } = await run('h2load', [...counts, `--log-file=${log}`, ...args]);
     const [, succeeded] = /^requests: .* (\d+) succeeded, 0 failed, 0 errored/m.exec(stdout) ?? [];
-    if (Number(succeeded) !== count) throw new Error(stdout);
-    return { units: count, connections, latency: latencyOf(readFileSync(log, 'latin1')) };
+    const [, perSecond] = /^finished in .*, ([\d.]+) req\/s/m.exec(stdout) ?? [];
+    if (Number(succeeded) !== count || perSecond === undefined) throw new Error(stdout);
+    const latency = latencyOf(readFileSync(log, 'latin1'));
+    return { units: count, connections, seconds: count / Number(perSecond), latency };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -13,6 +13,14 @@ export type Time = 'instructions' | 'clock';
  */
 export type Copies = 'strings' | 'vectors';
 
+/** What the measured machine is not asked for, since whoever has set it up knows. */
+export interface Setting {
+  readonly time: Time;
+  readonly copies: Copies;
+  /** The version of QEMU that counts instructions. */
+  readonly qemu?: string;
+}
+
 /** Of the machine itself. */
 export interface Host {
   readonly kernel: string;
@@ -28,7 +36,7 @@ export interface Machine extends Host {
   readonly time: Time;
   /** Where instructions are counted. Absent from older results: by strings. */
   readonly copies?: Copies;
-  /** Of the other servers, and of the tools that make the load. `none`: not there, not needed. */
+  /** Of the other servers, of the tools that make the load, and of QEMU. `none`: not there, not needed. */
   readonly tools: Readonly<Record<string, string>>;
 }
 
@@ -44,7 +52,7 @@ export function host(): Host {
   };
 }
 
-export function machine(time: Time, copies: Copies): Machine {
+export function machine({ time, copies, qemu = 'none' }: Setting): Machine {
   return {
     ...host(),
     time,
@@ -55,17 +63,18 @@ export function machine(time: Time, copies: Copies): Machine {
       wrk: versionOf('wrk', '-v'),
       curl: versionOf('curl', '--version'),
       openssl: versionOf('openssl', 'version'),
-      undici: versionOfPackage('undici'),
+      undici: versionOfPackage('undici') ?? 'none',
+      qemu,
     },
   };
 }
 
-/** A package that only benchmarks need may not be there, and then its trials fail. */
-function versionOfPackage(name: string): string {
+/** A package that only benchmarks need, and which may not be there. */
+export function versionOfPackage(name: string): string | undefined {
   try {
     return (createRequire(import.meta.url)(`${name}/package.json`) as { version: string }).version;
   } catch {
-    return 'none';
+    return undefined;
   }
 }
 

@@ -71,7 +71,7 @@ export function costOf(
   before: Usage,
   after: Usage,
   units: number,
-): Pick<Sample, 'units' | 'cpu' | 'kernelThreads' | 'perSecond' | 'resident'> {
+): Pick<Sample, 'units' | 'cpu' | 'ticks' | 'kernelThreads' | 'perSecond' | 'resident'> {
   const total = (after.cpu - before.cpu) / units;
   const during = {
     user: after.ticks.user - before.ticks.user,
@@ -83,6 +83,7 @@ export function costOf(
   return {
     units,
     cpu: { total, user: total * share, system: total * (1 - share) },
+    ticks: during.user + during.system,
     kernelThreads: (after.kernelThreads - before.kernelThreads) / units,
     perSecond: units / ((after.at - before.at) / 1e6),
     resident: after.resident,
@@ -101,6 +102,9 @@ export function kernelMemory(): number {
   const [, pages] = /^TCP: .* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'latin1'))!;
   return kibibytes * 1024 + Number(pages) * 4096;
 }
+
+/** How many descriptors a process has open. */
+export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 function residentOf(pid: number): number {
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))!;

@@ -40,7 +40,7 @@ function fileMaker(folder: string) {
 
 async function run(order: Order, trial: Trial, scene: Scene): Promise<void> {
   const { version, cipher, samples, revision } = order;
-  const facts = machine(order.time, order.copies);
+  const facts = machine(order);
   const taken = new Map<DriverName, Sample[]>();
   // Round by round, so that a machine that changes its pace changes it for all.
   for (let round = 1; round <= samples; round++) {

@@ -3,12 +3,15 @@
  * fails or is interrupted takes nothing with it that was measured before.
  */
 import { spawn } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import ktls from 'ktls';
-import { programsEnvironment } from '../vm/host-programs.js';
+import { findQemu, programsEnvironment } from '../vm/host-programs.js';
 import { runInVm } from '../vm/run.js';
+import { versionOfPackage } from './machine.js';
 import { MarkedOutput } from './marked-output.js';
 import { type Order, RESULT_MARK } from './order.js';
+import { Progress, duration } from './progress.js';
 import { type Result, merged, requireRevision, requireSettings } from './result.js';
 import { revision } from './revision.js';
 import type { Settings } from './settings.js';
@@ -76,6 +79,10 @@ export function ordersOf(settings: Settings, known: Result | undefined, vm: bool
   }
   return settings.trials.flatMap(({ trial, drivers }) => {
     if (!vm && trial.kernelTls !== ktls.probe().available) return [];
+    if (trial.needs !== undefined && versionOfPackage(trial.needs) === undefined) {
+      console.log(`${trial.name} is left out: npm install ${trial.needs}`);
+      return [];
+    }
     const done = known?.trials.find(({ name }) => name === trial.name);
     const left = drivers.filter((driver) => {
       const figures = done?.figures.find((each) => each.driver === driver);
@@ -116,29 +123,28 @@ export async function carryOut(
   onResult?: OnResult,
 ): Promise<{ result: Result | undefined; failed: number }> {
   const env = await programsEnvironment(programsFor(orders));
+  const qemu = vm ? { qemu: (await findQemu()).version } : {};
+  const progress = new Progress(orders.reduce((sum, { drivers }) => sum + drivers.length, 0));
   let result = known;
   let failed = 0;
   const carryOutOne = async (order: Order, place: string): Promise<void> => {
-    const started = Date.now();
+    const started = performance.now();
     const trial = trialNamed(order.trial);
-    console.log(`\n${place} ${heading(trial)}`);
+    progress.log(`\n${place} ${heading(trial)}`);
     const add = (one: Result): void => {
       result = inOrder(merged(result, one, { otherRevisions }));
       onResult?.(result);
       const { driver } = one.trials[0]!.figures[0]!;
-      console.log(
-        line(
-          result.trials.find(({ name }) => name === order.trial)!,
-          driver,
-        ),
-      );
+      const all = result.trials.find(({ name }) => name === order.trial)!;
+      progress.log(line(all, driver));
+      progress.step();
     };
     try {
-      await (vm ? inGuest(order, env, timeout, add) : onHost(order, env, add));
-      console.log(`${place} ${trial.name}: ${Math.round((Date.now() - started) / 1000)} s`);
+      await (vm ? inGuest({ ...order, ...qemu }, env, timeout, add) : onHost(order, env, add));
+      progress.log(`${place} ${trial.name}: ${duration(performance.now() - started)}`);
     } catch (error) {
       failed++;
-      console.error(`${place} ${error instanceof Error ? error.message : String(error)}`);
+      progress.log(`${place} ${error instanceof Error ? error.message : String(error)}`);
     }
   };
   const waiting = [...orders.entries()];
@@ -149,5 +155,7 @@ export async function carryOut(
   };
   // Guests that count instructions do not disturb each other; processes on the wall clock do.
   await Promise.all(Array.from({ length: vm ? jobs : 1 }, lane));
+  const took = progress.end();
+  console.log(`\n${orders.length - failed} of ${orders.length} trials measured, in ${took}`);
   return { result, failed };
 }

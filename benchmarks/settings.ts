@@ -21,7 +21,7 @@ export const help = `Measures servers and clients with and without kernel TLS, e
   --vector-copies    in a VM: copies by vectors, instead of by instructions of which each byte counts
   --vm               count instructions in a VM, which is the default where the kernel has no TLS
   --jobs N           guests at the same time (default 1)
-  --timeout S        for one trial in a guest, its start included (default 1800)
+  --timeout S        for one trial in a guest, its start included (default 3600)
   --list             name the trials
 `;
 
@@ -71,7 +71,7 @@ export function settingsOf(args: string[]): Settings {
       'vector-copies': { type: 'boolean', default: false },
       vm: { type: 'boolean', default: false },
       jobs: { type: 'string', default: '1' },
-      timeout: { type: 'string', default: '1800' },
+      timeout: { type: 'string', default: '3600' },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },

@@ -29,7 +29,6 @@ async function bench(settings: Settings): Promise<number> {
   const { failed } = await carryOut(orders, settings, vm, known, (result) => {
     if (json !== undefined) save(json, `${JSON.stringify(result, null, 1)}\n`);
   });
-  console.log(`\n${orders.length - failed} of ${orders.length} trials measured`);
   return failed === 0 ? 0 : 1;
 }
 

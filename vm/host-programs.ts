@@ -14,20 +14,26 @@ export interface HostProgram {
 /** QEMU 7.2 is broken for this (vm/qemu.ts); 10.0 ran every kernel. */
 const qemuMinimum = 10;
 
-/** QEMU, with the directories of its firmware where they are not its own. */
-export async function findQemu(): Promise<HostProgram & { firmware: readonly string[] }> {
+/** QEMU and its version, with the directories of its firmware where they are not its own. */
+export async function findQemu(): Promise<
+  HostProgram & { version: string; firmware: readonly string[] }
+> {
   const own = findProgram('qemu-system-x86_64');
-  if (own && (await qemuMajor(own, [])) >= qemuMinimum) {
-    return { program: own, libraries: [], firmware: [] };
+  if (own) {
+    const version = await versionOf(own, []);
+    if (parseInt(version) >= qemuMinimum) {
+      return { program: own, version, libraries: [], firmware: [] };
+    }
   }
   const root = await fetchQemu();
   const program = join(root, 'usr', 'bin', 'qemu-system-x86_64');
   const libraries = librariesOf(root);
-  if ((await qemuMajor(program, libraries)) < qemuMinimum) {
+  const version = await versionOf(program, libraries);
+  if (parseInt(version) < qemuMinimum) {
     throw new VmError('ERR_KTLS_VM_BAD_PACKAGE', `${program} is older than ${qemuMinimum}`);
   }
   const firmware = ['qemu', 'seabios'].map((name) => join(root, 'usr', 'share', name));
-  return { program, libraries, firmware };
+  return { program, version, libraries, firmware };
 }
 
 /** virtiofsd, and whether it is the older one in C, whose options differ. */
@@ -99,8 +105,9 @@ function librariesOf(root: string): string[] {
     .filter(existsSync);
 }
 
-async function qemuMajor(program: string, libraries: readonly string[]): Promise<number> {
+/** `0` if the program does not say. */
+async function versionOf(program: string, libraries: readonly string[]): Promise<string> {
   const environment = libraries.length > 0 ? [`LD_LIBRARY_PATH=${libraries.join(':')}`] : [];
   const text = await runText('env', [...environment, program, '--version']);
-  return Number(/version (\d+)\./.exec(text)?.[1] ?? 0);
+  return /version (\d+(?:\.\d+)+)/.exec(text)?.[1] ?? '0';
 }

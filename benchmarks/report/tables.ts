@@ -1,7 +1,8 @@
 /** The tables of the README and of docs/performance.md, in Markdown. */
 import { type DriverName, drivers, isBaseline, isKtls } from '../drivers/driver.js';
 import { type Figures, type TrialResult, medianOf, ratioOf, revisionsOf } from '../result.js';
-import type { Metric } from '../trials/trial.js';
+import type { Metric, Sample } from '../trials/trial.js';
+import { ratioError, userError } from './split.js';
 
 const NONE = '–';
 
@@ -22,6 +23,13 @@ function number(value: number | undefined): string {
 }
 
 const ratio = (value: number): string => (Number.isNaN(value) ? NONE : `${value.toFixed(2)}×`);
+
+/** @param share of the value, how well it is known */
+const ratioWith = (value: number, share: number): string =>
+  Number.isFinite(share) ? `${ratio(value)} ± ${(value * share).toFixed(2)}` : ratio(value);
+
+const percent = (share: number): string =>
+  Number.isFinite(share) ? `±${(share * 100).toFixed(0)} %` : NONE;
 
 /** What a trial compares, in units for reading. */
 const shown: Readonly<Record<Metric, { unit: string; divisor: number }>> = {
@@ -109,9 +117,15 @@ export function origin(trial: TrialResult): string {
 
 /** All that is known of a trial's drivers. */
 export function details(trial: TrialResult): string {
-  const kernelThreads = trial.figures.some(({ samples }) =>
-    samples.some((sample) => sample.kernelThreads !== undefined),
-  );
+  // What older results lack altogether has no column.
+  const has = (key: keyof Sample): boolean =>
+    trial.figures.some(({ samples }) => samples.some((sample) => sample[key] !== undefined));
+  const [kernelThreads, ticks, systemCalls, descriptors] = [
+    has('kernelThreads'),
+    has('ticks'),
+    has('systemCalls'),
+    has('descriptors'),
+  ];
   const lines = trial.figures.map((figures) => {
     const { driver, samples, spread } = figures;
     const first = samples[0]!;
@@ -133,10 +147,13 @@ export function details(trial: TrialResult): string {
             median((sample) => sample.memory!.kernel / 1024),
           ]
         : []),
+      ...(descriptors ? [median((sample) => sample.descriptors ?? NaN)] : []),
       median((sample) => sample.cpu.total),
       median((sample) => sample.cpu.user),
+      ...(ticks ? [percent(userError(figures))] : []),
       median((sample) => sample.cpu.system),
       ...(kernelThreads ? [median((sample) => sample.kernelThreads ?? NaN)] : []),
+      ...(systemCalls ? [median((sample) => sample.systemCalls ?? NaN)] : []),
       median((sample) => sample.perSecond),
       ...(first.latency === undefined
         ? [NONE, NONE]
@@ -156,10 +173,13 @@ export function details(trial: TrialResult): string {
     '÷ node:tls',
     ...(trial.metric === 'delay' ? ['idle p99, ms', 'max, ms'] : []),
     ...(trial.metric === 'memory' ? ['RSS, KiB', 'kernel, KiB'] : []),
+    ...(descriptors ? ['descriptors'] : []),
     `CPU µs per ${per}`,
     'user',
+    ...(ticks ? ['known to'] : []),
     'system',
     ...(kernelThreads ? ['kernel threads'] : []),
+    ...(systemCalls ? ['system calls'] : []),
     `${per === 'MiB' ? per : `${per}s`}/s`,
     'p50 ms',
     'p99 ms',
@@ -194,7 +214,7 @@ export function floors(trials: readonly TrialResult[]): string {
         number(kernel),
         ratio(floor / of(baseline, 'total')),
         ratio(of(ktls, 'total') / of(baseline, 'total')),
-        ratio(of(ktls, 'user') / of(plain, 'user')),
+        ratioWith(of(ktls, 'user') / of(plain, 'user'), ratioError(ktls, plain)),
       ],
     ];
   });

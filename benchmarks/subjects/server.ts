@@ -15,6 +15,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapSpaceStatistics } from 'node:v8';
 import type { Driver, DriverName, TlsSettings } from '../drivers/driver.js';
+import { lateness } from '../lateness.js';
 
 /** What the measured process gets in its first argument. */
 export interface ServerSettings {
@@ -81,11 +82,10 @@ const answers: Readonly<Record<string, () => unknown>> = {
     delay.reset();
     delay.enable();
   },
-  /** What has been seen of it, in microseconds. */
+  /** What has been seen of it. */
   delay: () => {
     delay.disable();
-    const [p50, p99] = [delay.percentile(50) / 1000, delay.percentile(99) / 1000];
-    return { p50, p99, max: delay.max / 1000 };
+    return lateness(delay);
   },
   /** Leaves no garbage to be taken for memory in use. Answers with the bytes of the young generation. */
   collect: async () => {

@@ -5,6 +5,7 @@ import { difference, lesser, offloadedAtRest, offloadedNow } from '../proof.js';
 import { ask, message, startNode, startServer, stop } from '../processes.js';
 import type { ClientSettings } from '../subjects/client.js';
 import type { UndiciSettings } from '../subjects/undici.js';
+import { systemCallsDuring } from '../system-calls.js';
 import { MiB, type Sample, type Scene } from './trial.js';
 
 export function clientDownload(length: number, warmUps: number, downloads: number) {
@@ -26,11 +27,14 @@ export function clientDownload(length: number, warmUps: number, downloads: numbe
       const before = usageOf(client.pid!);
       for (let i = 0; i < downloads; i++) await ask(client, 'go');
       const after = usageOf(client.pid!);
+      const offloaded = difference(lesser(offloadedBefore, offloadedNow()), atRest);
+      const calls = await systemCallsDuring(client.pid!, () => ask(client, 'go'));
       return {
         ...costOf(before, after, (downloads * length) / MiB),
         connections: 1,
-        offloaded: difference(lesser(offloadedBefore, offloadedNow()), atRest),
+        offloaded,
         evidence: 'established',
+        ...(calls === undefined ? {} : { systemCalls: calls / (length / MiB) }),
       };
     } finally {
       await stop(client);

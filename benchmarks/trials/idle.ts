@@ -1,6 +1,6 @@
 /** What a connection costs that has had one request answered and then waits. */
 import { type DriverName, drivers } from '../drivers/driver.js';
-import { costOf, kernelMemory, usageOf } from '../measure.js';
+import { costOf, descriptorsOf, kernelMemory, usageOf } from '../measure.js';
 import { difference, offloadedAtRest, offloadedNow } from '../proof.js';
 import { ask, message, startNode, startServer, stop } from '../processes.js';
 import type { IdleSettings } from '../subjects/idle.js';
@@ -24,6 +24,7 @@ export function idle(count: number) {
       await ask(holder, '0');
       const atRest = await offloadedAtRest();
       const youngBefore = await collect();
+      const descriptorsBefore = descriptorsOf(pid);
       const before = usageOf(pid);
       const kernelBefore = kernelMemory();
       await ask(holder, String(count));
@@ -38,6 +39,7 @@ export function idle(count: number) {
           resident: (after.resident - before.resident - young) / count,
           kernel: (kernelMemory() - kernelBefore) / count,
         },
+        descriptors: (descriptorsOf(pid) - descriptorsBefore) / count,
       };
     } finally {
       await stop(holder);

@@ -1,5 +1,6 @@
 /** What is measured, and what a sample of it says. */
 import type { DriverName, TlsSettings } from '../drivers/driver.js';
+import type { Lateness } from '../lateness.js';
 import type { Evidence, Offloaded } from '../proof.js';
 
 export const KiB = 1024;
@@ -29,12 +30,16 @@ export interface Sample {
   readonly evidence?: Evidence;
   /** CPU of the measured process, for one unit. */
   readonly cpu: { readonly total: number; readonly user: number; readonly system: number };
+  /** How often the kernel looked whether it was in user or in system. Absent from older results. */
+  readonly ticks?: number;
+  /** For one unit. Absent where they could not be counted, and from older results. */
+  readonly systemCalls?: number;
   /**
    * CPU of all the kernel's own threads meanwhile, for one unit. They work for the load too, and are not in
    * `cpu`. Absent from older results.
    */
   readonly kernelThreads?: number;
-  /** Units done in a second, by a load on the same machine. */
+  /** Units done in a second, by a load on the same machine: by the load's own clock, if it has one. */
   readonly perSecond: number;
   /** Resident memory of the measured process at the end. */
   readonly resident: number;
@@ -42,14 +47,10 @@ export interface Sample {
   readonly latency?: { readonly p50: number; readonly p99: number };
   /** Of one idle connection. The kernel's part is that of both of its ends. */
   readonly memory?: { readonly resident: number; readonly kernel: number };
-  /** How late the measured process's event loop came to its timers. */
-  readonly delay?: {
-    readonly p50: number;
-    readonly p99: number;
-    readonly max: number;
-    /** The p99 before the load. */
-    readonly idle: number;
-  };
+  /** Descriptors of the measured process for one idle connection. Absent from older results. */
+  readonly descriptors?: number;
+  /** How late the measured process's event loop was; and the p99 before the load. */
+  readonly delay?: Lateness & { readonly idle: number };
 }
 
 export interface Trial {
@@ -63,6 +64,8 @@ export interface Trial {
   readonly drivers: readonly DriverName[];
   /** What makes the load, but for curl, openssl and Node. */
   readonly tools: readonly ('h2load' | 'wrk')[];
+  /** The package that is measured, if it is none of ours: without it the trial is left out. */
+  readonly needs?: 'undici';
   /** False: runs where the kernel has no TLS. */
   readonly kernelTls: boolean;
   /** Takes one sample of fresh processes. */

@@ -7,7 +7,8 @@ const usage = (cpu: number, user: number, system: number): Usage => {
 
 describe('the cost between two looks', () => {
   it('is divided as the ticks between them are, not those before', () => {
-    const { cpu, kernelThreads } = costOf(usage(1000, 100, 0), usage(2000, 101, 3), 10);
+    const { cpu, kernelThreads, ticks } = costOf(usage(1000, 100, 0), usage(2000, 101, 3), 10);
+    expect(ticks).toBe(4);
     expect(cpu).toEqual({ total: 100, user: 25, system: 75 });
     expect(kernelThreads).toBe(10);
   });
