@@ -75,9 +75,10 @@ StreamReader::Event StreamReader::Read(int* calls) {
     ++*calls;
     // A second look seldom finds anything: no buffer of the consumer's for that.
     uv_buf_t buffer = again ? uv_buf_init(nullptr, 0) : Allocate();
-    const size_t room = again ? scratch.size() : buffer.len;
+    // What is not for the consumer has to fit the scratch.
+    const size_t room = again || forbidden_ ? scratch.size() : buffer.len;
     uint8_t* const target = again ? scratch.data() : reinterpret_cast<uint8_t*>(buffer.base);
-    const bool usable = again || (target != nullptr && room >= scratch.size());
+    const bool usable = again || (target != nullptr && buffer.len >= scratch.size());
     const Received got = usable ? ReceiveRecord(fd_, target, room) : Received{-ENOBUFS, 0};
     if (IsData(got) && !forbidden_) {
       const auto size = static_cast<size_t>(got.size);
@@ -99,16 +100,15 @@ StreamReader::Event StreamReader::Read(int* calls) {
       continue;
     }
     if (got.size == -EAGAIN) readable_ = false;
+    // The kernel gives no more of another type than one record.
+    const bool fits = got.size <= static_cast<ssize_t>(scratch.size());
     if (!again) {
-      if (got.size > 0) {
-        std::copy_n(target, std::min(static_cast<size_t>(got.size), scratch.size()),
-                    scratch.data());
-      }
+      if (got.size > 0 && fits) std::copy_n(target, got.size, scratch.data());
       // As libuv gives an unused buffer back.
       deliver_(stream_, 0, &buffer);
     }
     if (got.size == -EAGAIN) break;
-    other_ = got;
+    other_ = fits ? got : Received{-EBADMSG, 0};
     return Event::kOther;
   }
   return Event::kNone;

@@ -302,6 +302,17 @@ describeKernel('a handshake message after the handshake', () => {
     { roles: ['client'], ...tls13 },
   );
 
+  // The kernel gives many records of data at once, and nobody has room for those.
+  itFails(
+    'must not have much data in its middle',
+    [
+      handshake(message(HandshakeType.keyUpdate, 1).subarray(0, 1)),
+      ...Array<PlainRecord>(8).fill(data('a'.repeat(16_384))),
+    ],
+    UNEXPECTED,
+    unexpectedMessage,
+  );
+
   // Its body is for OpenSSL to judge: a ticket of fewer bytes than it says.
   itFails(
     'NewSessionTicket must be well formed',

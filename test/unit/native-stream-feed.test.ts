@@ -10,7 +10,7 @@ import { StreamReceiver } from '../../lib/socket/stream-receiver.js';
 import { Link } from '../support/native.js';
 import { TcpEnd } from '../support/tcp-state.js';
 
-const { ECONNRESET } = constants.errno;
+const { ECONNRESET, ENOBUFS } = constants.errno;
 
 let link: Link;
 let receiver: StreamReceiver;
@@ -36,6 +36,11 @@ function feed(socket: Socket, toTheEnd: boolean): void {
   receiver = node.whileReading(handle, () => StreamReceiver.of(link.channel, sink, toTheEnd))!;
   node.feedBy(handle, { read: () => receiver.start(), pause: () => receiver.pause() });
   node.closeFirst(handle, link.channel);
+}
+
+/** Has all that is read put there, in the place of buffers of libuv's. */
+function useBuffer(handle: object, bytes: number): void {
+  (handle as { useUserBuffer(buffer: Uint8Array): void }).useUserBuffer(new Uint8Array(bytes));
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -126,6 +131,30 @@ describe.each([false, true])('A fed stream, read to the end: %s', (toTheEnd) => 
     await until(() => told.length > 2);
     expect(told).toEqual(['waits', 'rests', `failed -${ECONNRESET}`]);
   });
+});
+
+it('takes in no more of forbidden data than it has room for', async () => {
+  const { channel, socket, peer } = link;
+  const handle = node.handleOf(socket)!;
+  node.claimReading(handle);
+  const got: [result: number, payload: Buffer][] = [];
+  const other = (result: number, payload: Buffer): boolean => {
+    got.push([result, payload]);
+    if (result < 0) useBuffer(handle, 64 * 1024);
+    else channel.stopReading();
+    return result < 0;
+  };
+  expect(node.whileReading(handle, () => channel.feedStream(other, 0))).toBe(0);
+  node.closeFirst(handle, channel);
+  // On plain TCP nothing else than a buffer that is too small makes data forbidden.
+  useBuffer(handle, 100);
+  const sent = Buffer.alloc(70_000, 'forbidden');
+  peer.write(sent);
+  await new TcpEnd(peer).delivered();
+  channel.startReading();
+  channel.read();
+  expect(got.map(([result]) => result)).toEqual([-ENOBUFS, got[1]![1].length]);
+  expect(got[1]![1].equals(sent.subarray(0, 16 * 1024))).toBe(true);
 });
 
 it('finds no stream where libuv does not read', () => {
