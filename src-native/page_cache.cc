@@ -28,8 +28,9 @@ int CachedPages(int file, int64_t position, int64_t length, uint64_t* pages) {
 }
 
 // By a read that does not wait, into a few kilobytes that are overwritten again and again: it costs
-// a copy, and works for everybody. tmpfs and a few others do not know it.
-bool IsReadable(int file, int64_t position, int64_t length) {
+// a copy, and works for everybody. 1: all of it; 0: not all; or a negated errno: -EOPNOTSUPP of
+// tmpfs, overlayfs and a few others.
+int Readable(int file, int64_t position, int64_t length) {
   std::array<std::byte, 16384> scratch{};
   std::array<iovec, 16> pieces{};
   pieces.fill({scratch.data(), scratch.size()});
@@ -47,12 +48,13 @@ bool IsReadable(int file, int64_t position, int64_t length) {
                      uapi::kRwfNoWait);
     });
     if (rest > 0) pieces[whole].iov_len = scratch.size();
+    if (result < 0 && result != -EAGAIN) return static_cast<int>(result);
     // A short read is one that would have had to wait, or the end of the file.
-    if (result != wanted) return false;
+    if (result != wanted) return 0;
     position += wanted;
     length -= wanted;
   }
-  return true;
+  return 1;
 }
 
 }  // namespace
@@ -67,10 +69,13 @@ bool IsLocal(int file) {
 
 bool IsCached(int file, int64_t position, int64_t length) {
   uint64_t pages = 0;
-  if (CachedPages(file, position, length, &pages) < 0) return IsReadable(file, position, length);
+  const bool counted = CachedPages(file, position, length, &pages) == 0;
   const int64_t page = sysconf(_SC_PAGESIZE);
   const int64_t spanned = (position + length - 1) / page - position / page + 1;
-  return pages >= static_cast<uint64_t>(spanned);
+  if (counted && pages < static_cast<uint64_t>(spanned)) return false;
+  // A page that is counted may still be on its way from the disk.
+  const int readable = Readable(file, position, length);
+  return readable == -EOPNOTSUPP ? counted : readable == 1;
 }
 
 }  // namespace ktls

@@ -11,7 +11,9 @@ namespace ktls {
 // this process too. Asking which it is may take as long.
 bool IsLocal(int file);
 
-// Whether all pages of a range are in the page cache, now. False where the kernel does not say.
+// Whether all pages of a range are in the page cache, now, and have been read. On file systems that
+// have no reads without waiting (overlayfs, SquashFS) one that is just being read counts as well.
+// False where the kernel does not say.
 bool IsCached(int file, int64_t position, int64_t length);
 
 }  // namespace ktls

@@ -162,8 +162,8 @@ export interface NativeBinding {
   /** The same for a descriptor that is open, and stays so until then. */
   describeFile(fd: number, onDone: OnFile): number;
   /**
-   * Whether these bytes of a file are in the page cache, now: `cachestat(2)`, else `preadv2(RWF_NOWAIT)`.
-   * `false` where the kernel does not say.
+   * Whether these bytes of a file are in the page cache, now: `cachestat(2)`, which counts what is still on its
+   * way from the disk too, and `preadv2(RWF_NOWAIT)`. `false` where the kernel does not say.
    */
   isCached(fd: number, position: number, length: number): boolean;
   /**
