@@ -74,6 +74,16 @@ void AddSocket(const uint8_t* message, size_t length, std::vector<TlsSocketRecor
   records->push_back(record);
 }
 
+// Of the message that ends a dump: 0, or the negated errno with which it has failed, as it says
+// that there is no handler for the protocol.
+int DumpError(const uint8_t* done, size_t size) {
+  int error = 0;
+  if (size >= sizeof(uapi::NetlinkHeader) + sizeof(error)) {
+    std::memcpy(&error, done + sizeof(uapi::NetlinkHeader), sizeof(error));
+  }
+  return std::min(error, 0);
+}
+
 // One answer holds many messages. 1: there is more to come; 0: that was all.
 int ReadMessages(const uint8_t* answer, size_t size, std::vector<TlsSocketRecord>* records) {
   size_t at = 0;
@@ -81,7 +91,7 @@ int ReadMessages(const uint8_t* answer, size_t size, std::vector<TlsSocketRecord
   while (at < size && size - at >= sizeof(header)) {
     std::memcpy(&header, answer + at, sizeof(header));
     if (header.length < sizeof(header) || header.length > size - at) return -EBADMSG;
-    if (header.type == uapi::kNlmsgDone) return 0;
+    if (header.type == uapi::kNlmsgDone) return DumpError(answer + at, header.length);
     if (header.type == uapi::kNlmsgError) return NetlinkError(answer + at, header.length);
     if (header.type == uapi::kSockDiagByFamily) AddSocket(answer + at, header.length, records);
     at += (header.length + uapi::kNetlinkAlign - 1) & ~(uapi::kNetlinkAlign - 1);
