@@ -52,8 +52,8 @@ export interface OffloadedSocketInit {
 }
 
 export class OffloadedSocket extends PathSocket {
-  /** The server that accepted the connection. */
-  declare readonly server?: Server;
+  /** The server that accepted the connection; `null` on a client, as every `net.Socket` has it. */
+  declare readonly server: Server | null;
 
   /** `null` once the connection is secured. */
   #init: OffloadedSocketInit | null;
