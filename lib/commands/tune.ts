@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { interfaceExists, whyNoInterface } from '../doctor/interfaces.js';
 import { thisSystem } from '../doctor/system.js';
+import { applySteps } from '../tuning/apply.js';
 import { type Step, launchCommand, planTuning, toShell } from '../tuning/plan.js';
 import { UsageError } from './usage.js';
 
@@ -30,16 +31,12 @@ export function run(args: string[]): Promise<number> {
   const launch = launchCommand(thisSystem, name);
   if (launch !== null) console.log(`# start Node near the card\n${launch}`);
   if (steps.length === 0) console.log(`# ${name}: nothing to change`);
-  return Promise.resolve(values.apply ? apply(name, steps) : 0);
+  return Promise.resolve(values.apply ? apply(name) : 0);
 }
 
-/** Goes on after a failure: each step is worth something by itself. */
-function apply(name: string, steps: readonly Step[]): number {
-  for (const step of steps) {
-    const error = perform(step);
-    if (error !== null) console.error(`ktls: ${toShell(step)}: ${error}`);
-  }
-  const left = planTuning(thisSystem, name);
+function apply(name: string): number {
+  const plan = (): Step[] => planTuning(thisSystem, name);
+  const left = applySteps(plan, perform, (line) => console.error(`ktls: ${line}`));
   for (const step of left) console.error(`ktls: did not take: ${toShell(step)}`);
   return left.length === 0 ? 0 : 1;
 }

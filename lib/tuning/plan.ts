@@ -1,5 +1,11 @@
 /** The commands that suit a network card's TLS and its place in this machine. Pure, over a `System` view. */
-import { allowedCpus, irqbalanceRuns, placement } from '../doctor/affinity.js';
+import {
+  type Interrupt,
+  type Placement,
+  allowedCpus,
+  irqbalanceRuns,
+  placement,
+} from '../doctor/affinity.js';
 import { missingChecksums, tlsFeatures } from '../doctor/checksums.js';
 import { interfacesBelow } from '../doctor/interfaces.js';
 import { type System, formatCpuList } from '../doctor/system.js';
@@ -62,7 +68,9 @@ function queues(system: System, name: string): Step[] {
   if (!channels || channels.maxCombined === 0) return [];
   const wanted = Math.min(channels.maxCombined, placement(system, name).nearCpus.length);
   if (wanted <= channels.combined) return [];
-  const why = `one queue for each CPU near the card: ${wanted}, now ${channels.combined}`;
+  const why =
+    `one queue for each CPU near the card: ${wanted}, now ${channels.combined}` +
+    ' (their interrupts can be placed when they are there)';
   return [
     run(why, 'ethtool', '-L', name, 'combined', String(wanted)),
     run('RSS over all of them', 'ethtool', '-X', name, 'equal', String(wanted)),
@@ -88,13 +96,44 @@ function buffers(system: System, name: string): Step[] {
   });
 }
 
-/** One after another over the near CPUs that the scheduler uses. */
+interface QueueInterrupt extends Interrupt {
+  readonly queue: number;
+}
+
+/** Of the queues, which drivers name with a number at the end (`virtio0-input.3`, `mlx5_comp3@pci:…`). */
+function queueInterrupts({ interrupts: all }: Placement, name: string): QueueInterrupt[] {
+  return all.flatMap((each): QueueInterrupt[] => {
+    const action = each.name.replace(/@.*/, '');
+    const queue = /(\d+)\)?$/.exec(action)?.[1];
+    // Those of the card itself: events, resets, the administration queue, the link.
+    const other = action === name || /async|event|mgmn?t|admin|config|misc|hwc/i.test(action);
+    return queue === undefined || other ? [] : [{ ...each, queue: Number(queue) }];
+  });
+}
+
+/** Whether each queue has one of these CPUs, for all that it has, and none of them more queues than another. */
+function isEven(all: readonly QueueInterrupt[], cpus: readonly number[]): boolean {
+  const places = new Map<number, Set<string>>();
+  for (const { queue, cpus: now } of all) {
+    const place = places.get(queue) ?? new Set();
+    places.set(queue, place.add(formatCpuList(now)));
+  }
+  const chosen = [...places.values()].map((place) => (place.size === 1 ? [...place][0]! : ''));
+  const counts = cpus.map((cpu) => chosen.filter((each) => each === String(cpu)).length);
+  const placed = counts.reduce((sum, count) => sum + count, 0);
+  return placed === chosen.length && Math.max(...counts) - Math.min(...counts) <= 1;
+}
+
+/** One queue after another over the near CPUs that the scheduler uses. */
 function interrupts(system: System, name: string): Step[] {
-  const { interrupts: all, nearCpus, isolated } = placement(system, name);
+  const place = placement(system, name);
+  const { nearCpus, isolated } = place;
+  const all = queueInterrupts(place, name);
   const usable = nearCpus.filter((cpu) => !isolated.includes(cpu));
   const cpus = usable.length > 0 ? usable : nearCpus;
-  return all.flatMap(({ number, name: action, cpus: now }, position) => {
-    const cpu = String(cpus[position % cpus.length]!);
+  if (isEven(all, cpus)) return [];
+  return all.flatMap(({ number, name: action, queue, cpus: now }) => {
+    const cpu = String(cpus[queue % cpus.length]!);
     if (formatCpuList(now) === cpu) return [];
     return [
       {

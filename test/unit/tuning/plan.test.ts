@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { replayed } from '../../../lib/doctor/recording.js';
+import type { System } from '../../../lib/doctor/system.js';
 import { launchCommand, planTuning, toShell } from '../../../lib/tuning/plan.js';
 import { cardFacts, changed, machine } from '../../support/machines.js';
 
@@ -34,6 +35,49 @@ describe('tuning', () => {
       'ethtool -L eth7 combined 4',
       'ethtool -X eth7 equal 4',
       'echo 4 > /proc/irq/41/smp_affinity_list',
+    ]);
+  });
+
+  /** A card with one vector for its own affairs and two for each queue, on such CPUs. */
+  const paired = (...cpus: number[]): System => {
+    const names = ['config', 'input.0', 'output.0', 'input.1', 'output.1', 'input.2', 'output.2'];
+    const vectors = names.map((name, index) => ({ number: 50 + index, name: `virtio0-${name}` }));
+    return replayed(
+      changed(machine('debian-7.3'), {
+        files: {
+          '/sys/devices/system/cpu/online': '0-3\n',
+          '/proc/interrupts': vectors
+            .map(
+              ({ number, name }) =>
+                ` ${number}:  1  0   PCI-MSIX-0000:00:03.0   0-edge      ${name}`,
+            )
+            .join('\n'),
+          ...Object.fromEntries(
+            vectors.map(({ number }, index) => [
+              `/proc/irq/${number}/smp_affinity_list`,
+              `${cpus[index]}\n`,
+            ]),
+          ),
+        },
+        directories: {
+          '/sys/class/net/eth7/device/msi_irqs': vectors.map(({ number }) => String(number)),
+        },
+      }),
+    );
+  };
+
+  it('places both interrupts of a queue together, and leaves alone those of none', () => {
+    expect(planTuning(paired(3, 0, 0, 0, 0, 0, 0), 'eth7').map(toShell)).toEqual([
+      ...['53', '54'].map((irq) => `echo 1 > /proc/irq/${irq}/smp_affinity_list`),
+      ...['55', '56'].map((irq) => `echo 2 > /proc/irq/${irq}/smp_affinity_list`),
+    ]);
+  });
+
+  it('changes nothing where each queue has a CPU of its own, whichever', () => {
+    expect(planTuning(paired(0, 0, 0, 1, 1, 2, 2), 'eth7')).toEqual([]);
+    expect(planTuning(paired(0, 3, 3, 1, 1, 0, 0), 'eth7')).toEqual([]);
+    expect(planTuning(paired(0, 0, 1, 1, 1, 2, 2), 'eth7').map(toShell)).toEqual([
+      'echo 0 > /proc/irq/52/smp_affinity_list',
     ]);
   });
 
