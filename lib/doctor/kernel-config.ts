@@ -1,5 +1,6 @@
 /** How the kernel was built, and whether its modules are there and may be loaded. */
 import { type Finding, fail, info, pass, warn } from './finding.js';
+import { containerKind } from './sandbox.js';
 import { type System, inUserNamespace, isNetworkAdmin, readLine, sysIsReadable } from './system.js';
 
 type Setting = 'y' | 'm' | 'n';
@@ -148,6 +149,9 @@ function whenAbsent(system: System): Finding[] {
   return findings;
 }
 
+/** A line of modprobe.d(5) by which the module is not loaded. */
+const RULE = /^\s*(?:install\s+tls\s+\S*\/(?:false|true)\b|blacklist\s+tls\s*$).*/m;
+
 /** What keeps even root from loading the module. */
 function loadingBlock(system: System): { why: string; fix: string } | null {
   if (readLine(system, '/proc/sys/kernel/modules_disabled') === '1') {
@@ -164,13 +168,11 @@ function loadingBlock(system: System): { why: string; fix: string } | null {
   ]) {
     for (const name of system.list(directory).filter((each) => each.endsWith('.conf'))) {
       const path = `${directory}/${name}`;
-      const rule = /^\s*(?:install\s+tls\s+\S*\/(?:false|true)\b|blacklist\s+tls\s*$).*/m.exec(
-        system.read(path) ?? '',
-      )?.[0];
+      const [rule] = RULE.exec(system.read(path) ?? '') ?? [];
       if (rule === undefined) continue;
       return {
         why: `${path} says "${rule.trim()}".`,
-        fix: `sed -i '/^ *\\(install\\|blacklist\\) *tls/d' ${path} && modprobe tls`,
+        fix: `sed -i '/^\\s*\\(install\\|blacklist\\)\\s\\+tls\\(\\s\\|$\\)/d' ${path} && modprobe tls`,
       };
     }
   }
@@ -188,6 +190,14 @@ function atBoot(system: System): Finding {
   if (named !== undefined || tlsIsBuiltIn(system)) {
     return pass('module.boot', 'Loading at boot', named ? `${named} names it.` : 'It is built in.');
   }
+  if (containerKind(system) !== null) {
+    return info(
+      'module.boot',
+      'Loading at boot',
+      'What the host loads at its next boot cannot be seen from a container.',
+      'echo tls > /etc/modules-load.d/tls.conf # on the host',
+    );
+  }
   return warn(
     'module.boot',
     'Loading at boot',
@@ -201,11 +211,11 @@ function tcpDiag(system: System): Finding {
     system.list('/sys/module/tcp_diag').length > 0 ||
     kernelConfig(system)?.('CONFIG_INET_TCP_DIAG') === 'y';
   if (!there) {
-    return warn(
+    return info(
       'module.tcp-diag',
       'The tcp_diag module',
-      'It is not loaded: socket.offload and "ktls counters" then cannot tell a device from software.',
-      'modprobe tcp_diag',
+      'It is not loaded, which the kernel does by itself when it is first asked about a socket. Where it cannot, socket.offload and "ktls counters" do not tell a device from software.',
+      'modprobe tcp_diag # if that is so',
     );
   }
   return pass(

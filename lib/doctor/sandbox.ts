@@ -26,12 +26,15 @@ function container(system: System): Finding {
   );
 }
 
-function containerKind(system: System): string | null {
+/** @returns `null` if none is recognised. */
+export function containerKind(system: System): string | null {
   if (system.read('/.dockerenv') !== null) return 'Docker';
   if (system.read('/run/.containerenv') !== null) return 'Podman';
   if (/microsoft/i.test(system.process.release)) return 'WSL';
   const cgroup = system.read('/proc/self/cgroup') ?? '';
-  if (cgroup.includes('kubepods')) return 'Kubernetes';
+  // Of cgroup v2 a container sees no more than "0::/".
+  const account = system.list('/var/run/secrets/kubernetes.io');
+  if (cgroup.includes('kubepods') || account.length > 0) return 'Kubernetes';
   if (/docker|lxc|containerd/.test(cgroup)) return 'a container';
   const named = /(?:^|\0)container=([^\0]+)/.exec(system.read('/proc/1/environ') ?? '')?.[1];
   if (named !== undefined) return named;
