@@ -58,9 +58,7 @@ export async function run(args: string[]): Promise<number> {
   });
   if (positionals.length > 1) throw new UsageError('serve: one directory at a time');
   const root = resolve(positionals[0] ?? '.');
-  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new UsageError(`serve: ${root} is no directory`);
-  }
+  if (!isDirectory(root)) throw new UsageError(`serve: ${root} is no directory`);
   const port = integer('--port', values.port, 0, 65_535);
   const workers = integer('--workers', values.workers, 1, 1024);
   const maxAge = 1000 * integer('--max-age', values['max-age'], 0, 31_536_000);
@@ -103,6 +101,14 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   } catch (error) {
     return failed(error as Error);
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
   }
 }
 

@@ -1,4 +1,5 @@
 /** One request, from its URL to its answer; what each framework wants of it is its adapter's business. */
+import { ServerResponse } from 'node:http';
 import { type StaticSettings } from './options.js';
 import {
   type AnyRequest,
@@ -25,8 +26,11 @@ export interface Where {
 
 /** The path of a request's target, which may be a whole URL (RFC 9112 section 3.2.2). */
 export function pathOf(target: string): string {
-  const path = /^[^?#]*/.exec(target)![0];
-  return path.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '');
+  const [path] = /^[^?#]*/.exec(target)!;
+  const [origin] = /^[a-z][a-z0-9+.-]*:\/\/[^/]*/i.exec(path) ?? [];
+  if (origin === undefined) return path;
+  // RFC 9110 section 4.2.3: none is the same as "/".
+  return path.slice(origin.length) || '/';
 }
 
 /** Never rejects, and answers or passes on once. */
@@ -46,6 +50,7 @@ export async function answer(
     refuse({ ...without, status: 405, headers: { Allow: 'GET, HEAD' } });
     return;
   }
+  await turnOf(response);
   let selection: Selection;
   try {
     selection = await select({ method, headers, path }, settings);
@@ -63,6 +68,16 @@ export async function answer(
     respondText(request, response, 301, { Location: withSlash(url) });
   } else {
     refuse({ ...without, status: 404 });
+  }
+}
+
+/**
+ * A response of HTTP/1 has a socket from when those before it on the connection are done. Whoever pipelines
+ * requests and reads nothing would else hold a file open for each of them.
+ */
+async function turnOf(response: AnyResponse): Promise<void> {
+  if (response instanceof ServerResponse && response.socket === null && !response.destroyed) {
+    await new Promise((resolve) => response.once('socket', resolve));
   }
 }
 

@@ -431,6 +431,43 @@ describe('what is not there', () => {
   });
 });
 
+it('passes nobody on to others with a file that it cannot open', async () => {
+  // The kernel lets nobody read this one, not even root.
+  const app = express().use(serveStatic('/sys/bus/platform'));
+  app.use((_, response) => void response.send('the page for everything else'));
+  const served = await listening(http.createServer(app));
+  for (const [path, status] of [
+    ['/drivers_probe', 403],
+    ['/absent', 200],
+  ] as const) {
+    expect((await ask(served.port, path)).status, path).toBe(status);
+  }
+  await served.close();
+});
+
+it('takes a whole URL without a path for the index', async () => {
+  const served = await start['node:http']();
+  const { status, body } = await ask(served.port, 'http://host');
+  expect([status, body.toString()]).toEqual([200, '<p>index']);
+  await served.close();
+});
+
+it('opens a file when its response is due, however many are asked for at the same time', async () => {
+  const large = scratch.path('site/large.bin');
+  scratch.write('site/large.bin', '');
+  truncateSync(large, 50_000_000);
+  const served = await start['node:http']();
+  const socket = connect(served.port, '127.0.0.1').pause();
+  socket.write('GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(100));
+  await expect.poll(() => openFiles(large)).toBeGreaterThan(0);
+  await new TcpEnd(socket).delivered();
+  expect((await ask(served.port, '/file.bin')).body.equals(content)).toBe(true);
+  expect(openFiles(large)).toBeLessThan(5);
+  socket.destroy();
+  await expect.poll(() => openFiles(large)).toBe(0);
+  await served.close();
+});
+
 it('serves HTTP/2', async () => {
   const server = http2.createServer(serveStatic(root));
   server.listen(0, '127.0.0.1');
@@ -473,19 +510,24 @@ it('sends the file that the headers describe, whenever it is replaced', async ()
   await served.close();
 });
 
-it('closes the files of responses that wait in the pipeline of a client that goes', async () => {
+it('opens no files for responses that wait in the pipeline of a client that goes', async () => {
   const handler = serveStatic(root);
+  let asked = 0;
   const served = await listening(
     http.createServer((request, response) => {
-      if (request.url !== '/never') handler(request, response);
+      if (request.url === '/never') return;
+      handler(request, response);
+      asked++;
     }),
   );
   const client = connect(served.port, '127.0.0.1');
   const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   client.write(get('/never') + get('/file.bin').repeat(20));
-  await expect.poll(() => openFiles(file)).toBeGreaterThanOrEqual(20);
+  await expect.poll(() => asked).toBe(20);
+  expect(openFiles(file)).toBe(0);
   client.destroy();
-  await expect.poll(() => openFiles(file)).toBe(0);
+  await delay(100);
+  expect(openFiles(file)).toBe(0);
   await served.close();
 });
 
