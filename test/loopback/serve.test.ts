@@ -200,8 +200,11 @@ describe('ktls serve', () => {
 
   it('shows the progress of a transfer on a terminal, below the log', async () => {
     const shell = (bin: string[]): string => bin.map((word) => `'${word}'`).join(' ');
+    // script(1) does not bear a sanitizer in it.
+    const preload = process.env['LD_PRELOAD'] ?? '';
     await using serve = startServe([site, ...local, ...certified, '--workers', '2'], (bin) => [
-      ...['script', '-qefc', `stty rows 24 cols 80; exec ${shell(bin)}`, '/dev/null'],
+      ...['env', 'LD_PRELOAD=', 'script', '-qefc'],
+      ...[`stty rows 24 cols 80; LD_PRELOAD='${preload}' exec ${shell(bin)}`, '/dev/null'],
     ]);
     // The terminal's line ends.
     const port = Number(await serve.matched(/ is at https:\/\/[^ ]+:(\d+)\//));
