@@ -22,6 +22,7 @@ export const messages = {
   ERR_KTLS_OFF: 'Offload is switched off',
   // Failures of a connection that is not secured yet.
   ERR_KTLS_CLOSED: 'The socket was closed before the connection was secured',
+  ERR_KTLS_RECONNECT: 'The socket has had its connection and cannot have another',
   // Failures of a connection that is under kernel TLS.
   ERR_KTLS_INSTALL: 'The kernel refused the keys after the commit point; the connection was ended',
   ERR_KTLS_BAD_RECORD: 'The peer sent a record that failed authentication',

@@ -6,11 +6,14 @@
 import type { Socket } from 'node:net';
 import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
-import type { KtlsError } from '../errors.js';
-import type { Channel } from '../kernel/binding.js';
+import { constants } from 'node:os';
+import { KtlsError, errnoError } from '../errors.js';
+import { type Channel, Ready } from '../kernel/binding.js';
 import {
   type ConnectionListener,
   freeTls,
+  handshakeTimeoutOf,
+  keepsKeylog,
   learnPeer,
   presentHost,
   pskCallbackWith,
@@ -53,6 +56,12 @@ export type ForwardedEvent = (typeof forwarded)[number];
 
 type Phase = 'running' | 'settling' | 'over';
 
+/**
+ * Bytes that node:tls may get without writing anything: it keeps all of them while it waits for a callback of the
+ * application's (SNI, OCSP, a session). OpenSSL takes 131,072 of a ClientHello, and certificates of 102,400.
+ */
+const MOST_UNANSWERED = 256 * 1024;
+
 export class Handshake {
   readonly observer: HandshakeObserver;
   readonly #owner: HandshakeOwner;
@@ -62,6 +71,9 @@ export class Handshake {
   /** node:tls stays in charge: nothing is held back any more. */
   #released = false;
   #sessionsPending = 0;
+  #unanswered = 0;
+  /** Of sessions that are being stored. */
+  #deadline: NodeJS.Timeout | undefined;
   /** What node:tls had against a record that came when all was over. */
   #objection: Error | null = null;
 
@@ -70,13 +82,9 @@ export class Handshake {
     this.observer = new HandshakeObserver(isServer);
     this.#transport = new RecordTransport(
       {
-        received: (record) => {
-          if (!this.#released) this.observer.received(record);
-        },
-        sent: (chunk) => {
-          if (!this.#released) this.observer.sent(chunk);
-        },
-        mayReceive: () => this.#released || !this.observer.receivedAll,
+        received: (record) => this.#received(record),
+        sent: (chunk) => this.#sent(chunk),
+        mayReceive: () => this.#released || (!this.observer.receivedAll && !this.#isFull),
         rested: () => this.#settle(),
         shutdown: (callback) => owner.shutdown(callback),
       },
@@ -149,7 +157,31 @@ export class Handshake {
   }
 
   ready(events: number): void {
-    this.#transport.ready(events);
+    // Nobody reads while sessions are being stored.
+    if (events & Ready.HANGUP && this.#phase === 'settling' && this.#sessionsPending > 0) {
+      this.#fail(errnoError(-constants.errno.ECONNRESET, 'read'));
+    } else this.#transport.ready(events);
+  }
+
+  /** @returns whether node:tls may see it */
+  #received(record: Uint8Array): boolean {
+    if (this.#released) return true;
+    this.#unanswered += record.length;
+    this.observer.received(record);
+    if (!this.observer.overrun) return true;
+    this.#fail(new KtlsError('ERR_KTLS_UNEXPECTED_RECORD'));
+    return false;
+  }
+
+  get #isFull(): boolean {
+    return this.#unanswered > MOST_UNANSWERED;
+  }
+
+  #sent(chunk: Uint8Array): void {
+    if (this.#released) return;
+    this.observer.sent(chunk);
+    if (this.#isFull) process.nextTick(() => this.#transport.continueReceiving());
+    this.#unanswered = 0;
   }
 
   /**
@@ -196,6 +228,7 @@ export class Handshake {
   /** The socket is being destroyed. */
   abandon(error: Error | null): void {
     this.#phase = 'over';
+    clearTimeout(this.#deadline);
     this.observer.secrets.wipe();
     if (this.#tls !== null) this.#tls.destroy(error ?? undefined);
     else this.#transport.destroy();
@@ -216,7 +249,7 @@ export class Handshake {
         this.observer.keylog(line);
         // A secret that nobody has asked for must not wait for the garbage collector.
         if (server.listenerCount(event) === 0) {
-          line.fill(0);
+          if (!keepsKeylog) line.fill(0);
           return false;
         }
         return heard(() => server.emit(event, line, this.#socket));
@@ -238,7 +271,7 @@ export class Handshake {
           done();
           if (stored) return;
           stored = true;
-          this.#sessionsPending--;
+          if (--this.#sessionsPending === 0) clearTimeout(this.#deadline);
           this.#settleLater();
         };
         return heard(() => server.emit(event, id, session, goOn), goOn);
@@ -257,8 +290,22 @@ export class Handshake {
       return;
     }
     this.#phase = 'settling';
+    if (this.observer.isServer) {
+      // A server's own listener hears of errors up to now only.
+      socket.on('error', (error: Error) => this.#fail(error));
+      if (this.#sessionsPending > 0) this.#limitStoring(handshakeTimeoutOf(socket));
+    }
     // Else it comes when the transport rests.
     if (!this.#transport.busy) this.#settleLater();
+  }
+
+  /** node:tls counts the handshake as done by now. @param milliseconds - Of the server's `handshakeTimeout`. */
+  #limitStoring(milliseconds: number): void {
+    this.#deadline = setTimeout(() => {
+      const error = new Error('TLS handshake timeout: a session is still being stored');
+      this.#fail(Object.assign(error, { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }));
+    }, milliseconds);
+    this.#deadline.unref();
   }
 
   /** Off OpenSSL's stack, on which node:tls has not yet written its last records. */
@@ -275,6 +322,10 @@ export class Handshake {
     if (this.#phase !== 'settling') return;
     if (this.#transport.busy || this.#sessionsPending > 0) return;
     if (!this.observer.onRecordBoundary || !this.observer.sentFinished) return;
+    if (this.observer.secrets.repeated) {
+      this.#fail(new KtlsError('ERR_KTLS_SECRETS'));
+      return;
+    }
     this.#phase = 'over';
     this.#owner.settled(this, this.#tls!);
   }

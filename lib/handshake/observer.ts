@@ -81,6 +81,15 @@ export class HandshakeObserver {
   }
 
   /**
+   * Whether the peer has put more into the record of its Finished (TLS 1.2; TLS 1.3 forbids it, RFC 8446 section
+   * 5.1). node:tls would take the handshake for done and OpenSSL act on the rest, with keys and a peer that are
+   * others than those that the handshake is judged by.
+   */
+  get overrun(): boolean {
+    return this.#isTls12 && this.#suite !== undefined && this.#received.finishedBytes > FINISHED;
+  }
+
+  /**
    * Whether our own Finished has been written, as far as the records can tell. A TLS 1.3 server's came
    * before the client's; the tickets that may follow are not counted on.
    */

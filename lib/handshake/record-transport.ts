@@ -17,8 +17,8 @@ const RECORDS_PER_TURN = 32;
 type WriteCallback = (error?: Error | null) => void;
 
 export interface RecordObserver {
-  /** One record as it came, before node:tls sees it. */
-  received(record: Uint8Array): void;
+  /** One record as it came, before node:tls sees it. @returns whether it may */
+  received(record: Uint8Array): boolean;
   /** Bytes node:tls writes: several records or parts of one. */
   sent(chunk: Uint8Array): void;
   /** Asked before each record: whether node:tls may have another. */
@@ -137,8 +137,7 @@ export class RecordTransport extends HandleSocket {
 
   #take(record: Uint8Array | number): void {
     if (typeof record !== 'number') {
-      this.#observer.received(record);
-      this.deliver(record);
+      if (this.#observer.received(record)) this.deliver(record);
     } else if (record === EAGAIN) {
       this.#readable = false;
     } else {

@@ -82,6 +82,7 @@ type KeyPair = () => { client: WriteKeys; server: WriteKeys };
 
 function keyPair(facts: HandshakeFacts, suite: CipherSuite): KeyPair | null {
   const { secrets, serverRandom } = facts;
+  if (secrets.repeated) return null;
   if (suite.version === ProtocolVersion.TLS13) {
     const { clientTrafficSecret, serverTrafficSecret } = secrets;
     if (clientTrafficSecret === null || serverTrafficSecret === null) return null;

@@ -18,6 +18,20 @@ export function soleCertificateOf(socket: TLSSocket): object | null {
   return given.length === 1 ? secureContext : null;
 }
 
+/** Milliseconds: a server's option `handshakeTimeout`, as the socket has it from there. */
+export function handshakeTimeoutOf(socket: TLSSocket): number {
+  const { _tlsOptions: options } = socket as unknown as {
+    _tlsOptions: { handshakeTimeout?: number };
+  };
+  return options.handshakeTimeout ?? 120_000;
+}
+
+/** Whether Node writes secrets to a file (`--tls-keylog`): later than it tells of them, so that they must not be wiped. */
+export const keepsKeylog = [
+  ...process.execArgv,
+  ...(process.env['NODE_OPTIONS'] ?? '').split(/\s+/),
+].some((option) => option.startsWith('--tls-keylog'));
+
 interface ServerInternals {
   _sharedCreds?: object;
   ALPNCallback?: unknown;

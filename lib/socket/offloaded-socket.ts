@@ -303,7 +303,8 @@ export class OffloadedSocket extends PathSocket {
     this.#offload = refusedState(reason, negotiated);
     const handOver = this.#handOver!;
     const path = new UserSpacePath(tls, () => handOver.peerEnded, this.pathOwner());
-    this.#secured(negotiated, path);
+    // On OpenSSL's stack: an exception of a listener must not pass through it.
+    unharmed(() => this.#secured(negotiated, path));
   }
 
   #secured(negotiated: Negotiated, path: DataPath): void {
@@ -330,7 +331,7 @@ export class OffloadedSocket extends PathSocket {
       // Even if a listener threw: the application may catch that.
       this.announced();
       if (isNested(this)) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
-      if (!this.destroyed) this.startReading();
+      this.startReading();
       if (path instanceof KernelPath) publishOffload(this, negotiated);
     }
   }
@@ -344,7 +345,8 @@ export class OffloadedSocket extends PathSocket {
   /** A secret that nobody has asked for must not wait for the garbage collector. */
   #tell(event: ForwardedEvent, data: Buffer): void {
     const told = !this.destroyed && this.emit(event, data);
-    if (!told && event !== 'OCSPResponse') data.fill(0);
+    if (!told && event !== 'OCSPResponse' && !(event === 'keylog' && node.keepsKeylog))
+      data.fill(0);
   }
 
   /** Tells the server, once. */

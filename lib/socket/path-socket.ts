@@ -4,8 +4,10 @@
  */
 import { type OnReadOpts, Socket } from 'node:net';
 import { publishRekey } from '../diagnostics.js';
+import { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
 import * as node from '../node-private.js';
+import { unharmed } from '../unharmed.js';
 import { type Consumer, consumerOf } from './consumers.js';
 import type { Chunk, DataPath, WriteCallback } from './data-path.js';
 import type { KernelPathOwner } from './kernel-path.js';
@@ -93,7 +95,8 @@ export abstract class PathSocket extends TlsApi {
     this.#consumer = consumerOf(this, path, http2, onread);
     const held = this.#held;
     this.#held = null;
-    held?.write(path);
+    // Its callback may come at once, and is the application's.
+    if (held !== null) unharmed(() => held.write(path));
   }
 
   /** @internal The listeners of a secured connection have been called. */
@@ -108,11 +111,25 @@ export abstract class PathSocket extends TlsApi {
 
   /**
    * @internal As TLSSocket does once it is secured: reading starts before anybody listens, and although it is
-   * paused, so that the end of a stream without data shows all the same.
+   * paused, so that the end of a stream without data shows all the same. As libuv reads: behind whatever goes on
+   * when the listeners have returned.
    */
   protected startReading(): void {
-    if (this.#readWanted) this._read(0);
-    else this.read(0);
+    setImmediate(() => {
+      if (this.destroyed) return;
+      if (this.#readWanted) this._read(0);
+      else this.read(0);
+    });
+  }
+
+  /**
+   * @internal Once: what a second connection carries would have no TLS.
+   *
+   * @throws KtlsError `ERR_KTLS_RECONNECT`
+   */
+  override connect(...args: unknown[]): this {
+    if (this.#path !== null || this.destroyed) throw new KtlsError('ERR_KTLS_RECONNECT');
+    return (super.connect as (...args: unknown[]) => this)(...args);
   }
 
   /** @internal What is held will not be written. */
@@ -207,7 +224,11 @@ export abstract class PathSocket extends TlsApi {
   }
 
   override _final(callback: WriteCallback): void {
-    this.#whenOpen((path) => this.#consumer!.whenIdle(() => path.finish(callback)), callback);
+    this.#whenOpen((path) => {
+      this.#consumer!.whenIdle(() => {
+        if (!this.destroyed) path.finish(callback);
+      });
+    }, callback);
   }
 
   /** A Writable has one of these under way at most, so there is one place to hold it. */

@@ -28,10 +28,11 @@ const tls13SecretLengths: readonly number[] = [32, 48];
 export class KeylogSecrets {
   readonly #secrets = new Map<KeylogLabel, Buffer>();
   #clientRandom: Buffer | null = null;
+  #repeated = false;
   #wiped = false;
 
   /**
-   * Takes what a line says; a later line with the same label replaces (and wipes) the earlier.
+   * Takes what a line says; of two with the same label the first stays, and `repeated` is set.
    * @param line one line, with or without its line feed. Left as it is.
    * @returns the label, or `null` for a line that is not one of ours or is malformed, and for every
    * line once wiped. Never throws.
@@ -53,10 +54,19 @@ export class KeylogSecrets {
       return null;
     }
 
-    this.#secrets.get(found.label)?.fill(0);
+    if (this.#secrets.has(found.label)) {
+      this.#repeated = true;
+      secret.fill(0);
+      return null;
+    }
     this.#secrets.set(found.label, secret);
     this.#clientRandom = clientRandom;
     return found.label;
+  }
+
+  /** There was more than one handshake: which of them these are of is not known. */
+  get repeated(): boolean {
+    return this.#repeated;
   }
 
   /** 32 bytes, from whichever line came last: TLS 1.2's key block needs it. */

@@ -221,6 +221,18 @@ describe('HandshakeObserver', () => {
   });
 
   it.each([
+    [[16], false],
+    [[10, 6], false],
+    [[20], true],
+    [[10, 10], true],
+  ])('knows whether more than Finished came in records of %j bytes', (lengths, overrun) => {
+    const observer = server12();
+    observer.received(changeCipherSpec);
+    for (const length of lengths) observer.received(protectedRecord(22, length));
+    expect(observer).toMatchObject({ receivedAll: true, overrun });
+  });
+
+  it.each([
     ['a ClientHello of SSLv2', [Buffer.of(0x80, 0x2e), Buffer.of(1, 3, 3, 0, 21, 0, 0, 0, 16)]],
     ['a record cut short', [protectedRecord(22, 16).subarray(0, 30)]],
     ['two records in one', [Buffer.concat([changeCipherSpec, protectedRecord(22, 16)])]],
