@@ -1,5 +1,5 @@
 /** `connect`: what `tls.connect` does, under kernel TLS where the host can. */
-import type { OnReadOpts, Socket, TcpNetConnectOpts } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { type Duplex, addAbortSignal } from 'node:stream';
 import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
@@ -103,7 +103,10 @@ function secure(
     return socket;
   }
   // By the signal: to connect would bring it back to life.
-  if (socket.destroyed && raw === undefined) return socket;
+  if (socket.destroyed) {
+    raw?.destroy();
+    return socket;
+  }
   try {
     socket.startClient(handshakeOptions, raw);
   } catch (error) {
@@ -113,7 +116,7 @@ function secure(
   }
   if (raw !== undefined) return socket;
   if (timeout) socket.setTimeout(timeout);
-  socket.connect(options as TcpNetConnectOpts);
+  socket.connect(options);
   return socket;
 }
 

@@ -1,6 +1,11 @@
 /** The members of `net.Socket` and of its handle that are not documented, by their types. */
 import type { Server as NetServer, Socket } from 'node:net';
 
+/** Node's `ShutdownWrap`, the end of the writing side on its way. */
+export interface ShutdownRequest {
+  oncomplete(...args: unknown[]): unknown;
+}
+
 /** Node's `TCP` handle (`process.binding('tcp_wrap')`), as far as we use it. */
 export interface TcpHandle {
   readonly fd: number;
@@ -17,6 +22,7 @@ export interface TcpHandle {
   getpeername(out: object): number;
   setNoDelay(enable: boolean): number;
   setKeepAlive(enable: boolean, delay: number): number;
+  shutdown(request: ShutdownRequest): number;
   close(callback?: () => void): void;
   reset?(callback?: () => void): number;
 }

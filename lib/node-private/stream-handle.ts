@@ -102,9 +102,14 @@ export class StreamHandle {
     this.#handle.emitEOF();
   }
 
-  /** Calls back when nothing that the consumer has written is under way. */
+  /**
+   * Calls back when nothing that the consumer has written is under way: a session answers what it has just been
+   * given in an immediate, and the end of a write with what it has left.
+   */
   whenIdle(callback: () => void): void {
-    if (this.#writing === 0) callback();
-    else this.#idle.push(callback);
+    setImmediate(() => {
+      if (this.#writing === 0) callback();
+      else this.#idle.push(() => this.whenIdle(callback));
+    });
   }
 }

@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { type TcpHandle, internals } from './internals.js';
+import { type ShutdownRequest, type TcpHandle, internals } from './internals.js';
 
 /**
  * The handle of a connected, plain TCP socket that nobody has read ahead from, or `null`. The class of
@@ -110,9 +110,11 @@ export function isUnderTls(handle: TcpHandle): boolean {
 }
 
 const closedFirst = Symbol('ktls.closedFirst');
+const shuttingDown = Symbol('ktls.shuttingDown');
 
 interface Preceded extends TcpHandle {
   [closedFirst]: { close(): void };
+  [shuttingDown]: boolean;
 }
 
 /** The class's own method: the handle's property is ours. */
@@ -124,14 +126,31 @@ function close(this: Preceded, callback?: () => void): void {
   native(this).close.call(this, callback);
 }
 
+function shutdown(this: Preceded, request: ShutdownRequest): number {
+  const complete = request.oncomplete.bind(request);
+  request.oncomplete = (...args) => {
+    this[shuttingDown] = false;
+    return complete(...args);
+  };
+  const result = native(this).shutdown.call(this, request);
+  this[shuttingDown] = result === 0;
+  return result;
+}
+
 function reset(this: Preceded, callback?: () => void): number {
   this[closedFirst].close();
-  return native(this).reset.call(this, callback);
+  // libuv refuses to reset what is being shut down, and the handle could never be closed again.
+  if (!this[shuttingDown]) return native(this).reset.call(this, callback);
+  native(this).close.call(this, callback);
+  return 0;
 }
 
 /** Closes `first` ahead of any close or reset of the handle, whoever asks for it. */
 export function closeFirst(handle: TcpHandle, first: { close(): void }): void {
-  (handle as Preceded)[closedFirst] = first;
+  const preceded = handle as Preceded;
+  preceded[closedFirst] = first;
+  preceded[shuttingDown] = false;
   handle.close = close;
+  handle.shutdown = shutdown;
   if (handle.reset !== undefined) handle.reset = reset;
 }

@@ -282,6 +282,8 @@ export class KernelPath
 
   finish(callback: WriteCallback): void {
     this.#finishing = true;
+    // Nothing is to follow close_notify.
+    this.#writes.break(errnoError(-EPIPE, 'write'));
     this.#keyUpdates?.stopSending();
     this.#closing = new Closing(
       this.#channel,

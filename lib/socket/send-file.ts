@@ -158,8 +158,9 @@ export class FileRequest {
       this.#stream(file, false, done);
       return;
     }
+    let transfer: Transfer;
     try {
-      const transfer = carrier.send(file, this.#options, {
+      transfer = carrier.send(file, this.#options, {
         progress: this.#progress,
         done: (error) => {
           // sendfile(2): "mmap(2)-like operations are not available": a file system without splice.
@@ -169,11 +170,13 @@ export class FileRequest {
           else done(error);
         },
       });
-      this.#transfer = transfer;
-      transfer.start();
     } catch (error) {
       this.#fail(error as Error);
+      return;
     }
+    this.#transfer = transfer;
+    // The end of a small file may be told within, and what the application makes of it is not the file's failure.
+    transfer.start();
   }
 
   /** `chunked`: as many chunks as it takes. */

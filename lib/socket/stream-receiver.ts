@@ -56,8 +56,8 @@ export class StreamReceiver {
     if (this.#stopped || this.#wanted) return;
     this.#wanted = true;
     this.#sink.waiting(true);
-    // As libuv: never within a call of the consumer's.
-    if (this.#channel.startReading() === 1) this.#readLater((read) => process.nextTick(read));
+    // As libuv: not before whatever goes on behind a call of the consumer's.
+    if (this.#channel.startReading() === 1) this.#readLater();
   }
 
   /** No more data for now; what the kernel holds stays there. */
@@ -74,10 +74,10 @@ export class StreamReceiver {
     this.pause();
   }
 
-  #readLater(when: (read: () => void) => unknown): void {
+  #readLater(): void {
     if (this.#due) return;
     this.#due = true;
-    when(() => {
+    setImmediate(() => {
       this.#due = false;
       if (this.#wanted) this.#channel.read();
     });
@@ -87,7 +87,7 @@ export class StreamReceiver {
     if (delivered > 0) this.#sink.delivered(delivered);
     if (result === EAGAIN) {
       // It is the others' turn.
-      this.#readLater(setImmediate);
+      this.#readLater();
     } else if (result < 0) {
       this.stop();
       this.#sink.failed(result);
