@@ -266,6 +266,7 @@ export class Handshake {
         const [id, session, done] = args as [Buffer, Buffer, () => void];
         if (server.listenerCount(event) === 0) return false;
         this.#sessionsPending++;
+        this.#limitStoring();
         let stored = false;
         const goOn = (): void => {
           done();
@@ -293,18 +294,20 @@ export class Handshake {
     if (this.observer.isServer) {
       // A server's own listener hears of errors up to now only.
       socket.on('error', (error: Error) => this.#fail(error));
-      if (this.#sessionsPending > 0) this.#limitStoring(handshakeTimeoutOf(socket));
+      this.#limitStoring();
     }
     // Else it comes when the transport rests.
     if (!this.#transport.busy) this.#settleLater();
   }
 
-  /** node:tls counts the handshake as done by now. @param milliseconds - Of the server's `handshakeTimeout`. */
-  #limitStoring(milliseconds: number): void {
+  /** What the application takes to store sessions when node:tls counts the handshake as done. */
+  #limitStoring(): void {
+    if (this.#phase !== 'settling' || this.#sessionsPending === 0) return;
+    clearTimeout(this.#deadline);
     this.#deadline = setTimeout(() => {
       const error = new Error('TLS handshake timeout: a session is still being stored');
       this.#fail(Object.assign(error, { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }));
-    }, milliseconds);
+    }, handshakeTimeoutOf(this.#tls!));
     this.#deadline.unref();
   }
 

@@ -101,7 +101,8 @@ export class FileRequest {
     this.#callback = callback;
     this.opened.then(
       (file) => {
-        if (!this.#over) this.#send(file);
+        // What the application throws is no rejection of the file's.
+        if (!this.#over) unharmed(() => this.#send(file));
       },
       // Said by the listener of the constructor, which came first.
       () => undefined,
