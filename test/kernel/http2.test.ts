@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import * as nodeHttp2 from 'node:http2';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
 import * as http2 from '../../lib/http2.js';
@@ -240,6 +242,38 @@ describeKernel('a session that has stopped reading', () => {
     await closed(session);
     for (const each of sessions) await closed(each);
     expect(accepted.map(isOffloaded)).toEqual([true]);
+  });
+});
+
+describeKernel('a client that half-closes behind its request', () => {
+  /** RFC 9113 section 4.1. */
+  function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.set([type, flags], 3);
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]);
+  }
+
+  it('has it answered', async () => {
+    await serve();
+    server.on('stream', (stream) => {
+      stream.respond({ ':status': 200 });
+      stream.end('answer');
+    });
+    const port = Number(new URL(origin).port);
+    const options = { ALPNProtocols: ['h2'], allowHalfOpen: true, ...insecure };
+    for (let i = 0; i < 10; i++) {
+      const client = tls.connect({ port, host: '127.0.0.1', ...options });
+      await once(client, 'secureConnect');
+      // SETTINGS, and HEADERS of "GET https://a/" by the static table (RFC 7541).
+      const request = Buffer.of(0x82, 0x87, 0x84, 0x41, 1, 0x61);
+      const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+      const frames = [frame(4, 0, 0, Buffer.alloc(0)), frame(1, 5, 1, request)];
+      client.end(Buffer.concat([preface, ...frames]));
+      expect((await buffer(client)).toString('latin1')).toContain('answer');
+    }
+    expect(accepted.every(isOffloaded)).toBe(true);
   });
 });
 

@@ -26,6 +26,7 @@ import {
 import { openSockets, onlyOpen } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { type Role, type Version, roles, versions } from '../support/scripted.js';
+import { uncaughtDuring } from '../support/uncaught.js';
 import { Witness } from '../support/witness.js';
 import { tap } from '../support/wire.js';
 
@@ -575,6 +576,41 @@ function firstToBeIdle(...sockets: AnySocket[]): { readonly first: AnySocket | n
 async function exchangeTurns(): Promise<void> {
   for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate);
 }
+
+describe.each(versions)(
+  'a listener that throws on a connection of %s that the kernel refuses',
+  (version) => {
+    const limits = { minVersion: version, maxVersion: version };
+
+    // The exception must not pass through OpenSSL's stack.
+    it.each(['secureConnection', 'secureConnect'])('of "%s" harms nobody else', async (event) => {
+      const { listener, port } = await listen('ktls', limits);
+      const thrower = (): never => {
+        throw new Error('of the application');
+      };
+      if (event === 'secureConnection') listener.prependListener(event, thrower);
+      let pair: AnySocket | undefined;
+      listener.on('secureConnection', (socket: AnySocket) => (pair = socket));
+      const uncaught = await uncaughtDuring(async () => {
+        const client = connectTo(port, 'ktls', limits);
+        if (event === 'secureConnect') client.once(event, thrower);
+        client.write('question');
+        await expect.poll(() => pair ?? client.authorizationError).toBeDefined();
+        await sleep(50);
+        if (pair !== undefined) {
+          const asked = once(pair, 'data');
+          pair.resume();
+          expect(String((await asked)[0])).toBe('question');
+        }
+        client.destroy();
+        pair?.destroy();
+        await sleep(50);
+      });
+      expect(uncaught).toMatchObject([{ message: 'of the application' }]);
+      listener.close();
+    });
+  },
+);
 
 describe('a client that the kernel is going to refuse', () => {
   testConnecting((socket) => {
