@@ -103,13 +103,14 @@ export class StreamHandle {
   }
 
   /**
-   * Calls back when nothing that the consumer has written is under way: a session answers what it has just been
-   * given in an immediate, and the end of a write with what it has left.
+   * Calls back when nothing that the consumer has written is under way. A session writes in an immediate what it
+   * has to answer, and another one when it hears, in an immediate, that the write before is done.
    */
   whenIdle(callback: () => void): void {
-    setImmediate(() => {
+    const look = (): void => {
       if (this.#writing === 0) callback();
       else this.#idle.push(() => this.whenIdle(callback));
-    });
+    };
+    setImmediate(() => setImmediate(look));
   }
 }

@@ -30,7 +30,7 @@ export function handshakeTimeoutOf(socket: TLSSocket): number {
 export const keepsKeylog = [
   ...process.execArgv,
   ...(process.env['NODE_OPTIONS'] ?? '').split(/\s+/),
-].some((option) => option.startsWith('--tls-keylog'));
+].some((option) => /^"?--tls[-_]keylog(=|$)/.test(option));
 
 interface ServerInternals {
   _sharedCreds?: object;

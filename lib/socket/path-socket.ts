@@ -115,9 +115,12 @@ export abstract class PathSocket extends TlsApi {
    * when the listeners have returned.
    */
   protected startReading(): void {
+    const wanted = this.#readWanted;
+    this.#readWanted = false;
     setImmediate(() => {
-      if (this.destroyed) return;
-      if (this.#readWanted) this._read(0);
+      // Who has begun to read meanwhile may have paused again.
+      if (this.destroyed || this.#readWanted) return;
+      if (wanted) this._read(0);
       else this.read(0);
     });
   }

@@ -33,7 +33,7 @@ export function pathOf(target: string): string {
   return path.slice(origin.length) || '/';
 }
 
-/** Never rejects, and answers or passes on once. */
+/** Never rejects, and answers or passes on once: not if the connection goes before it is this request's turn. */
 export async function answer(
   request: AnyRequest,
   response: AnyResponse,
@@ -76,7 +76,8 @@ export async function answer(
  * requests and reads nothing would else hold a file open for each of them.
  */
 async function turnOf(response: AnyResponse): Promise<void> {
-  if (response instanceof ServerResponse && response.socket === null && !response.destroyed) {
+  const queued = response instanceof ServerResponse && response.socket === null;
+  if (queued && !response.destroyed && !response.writableEnded) {
     await new Promise((resolve) => response.once('socket', resolve));
   }
 }

@@ -106,7 +106,8 @@ function queueInterrupts({ interrupts: all }: Placement, name: string): QueueInt
     const action = each.name.replace(/@.*/, '');
     const queue = /(\d+)\)?$/.exec(action)?.[1];
     // Those of the card itself: events, resets, the administration queue, the link.
-    const other = action === name || /async|event|mgmn?t|admin|config|misc|hwc/i.test(action);
+    const rest = action.replace(name, '');
+    const other = rest === '' || /async|event|mgmn?t|admin|config|misc|hwc/i.test(rest);
     return queue === undefined || other ? [] : [{ ...each, queue: Number(queue) }];
   });
 }

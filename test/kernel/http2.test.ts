@@ -255,23 +255,31 @@ describeKernel('a client that half-closes behind its request', () => {
     return Buffer.concat([head, payload]);
   }
 
+  /** A client whose windows are wide, and its request, which is "GET https://a/" by the static table (RFC 7541). */
+  async function client(): Promise<{ socket: tls.TLSSocket; request: Buffer }> {
+    const options = { ALPNProtocols: ['h2'], allowHalfOpen: true, ...insecure };
+    const port = Number(new URL(origin).port);
+    const socket = tls.connect({ port, host: '127.0.0.1', ...options });
+    await once(socket, 'secureConnect');
+    const request = Buffer.concat([
+      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      frame(4, 0, 0, Buffer.of(0, 4, 0x7f, 0xff, 0xff, 0xff)),
+      frame(8, 0, 0, Buffer.of(0x7f, 0, 0, 0)),
+      frame(1, 5, 1, Buffer.of(0x82, 0x87, 0x84, 0x41, 1, 0x61)),
+    ]);
+    return { socket, request };
+  }
+
   it('has it answered', async () => {
     await serve();
     server.on('stream', (stream) => {
       stream.respond({ ':status': 200 });
       stream.end('answer');
     });
-    const port = Number(new URL(origin).port);
-    const options = { ALPNProtocols: ['h2'], allowHalfOpen: true, ...insecure };
     for (let i = 0; i < 10; i++) {
-      const client = tls.connect({ port, host: '127.0.0.1', ...options });
-      await once(client, 'secureConnect');
-      // SETTINGS, and HEADERS of "GET https://a/" by the static table (RFC 7541).
-      const request = Buffer.of(0x82, 0x87, 0x84, 0x41, 1, 0x61);
-      const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-      const frames = [frame(4, 0, 0, Buffer.alloc(0)), frame(1, 5, 1, request)];
-      client.end(Buffer.concat([preface, ...frames]));
-      expect((await buffer(client)).toString('latin1')).toContain('answer');
+      const { socket, request } = await client();
+      socket.end(request);
+      expect((await buffer(socket)).toString('latin1')).toContain('answer');
     }
     expect(accepted.every(isOffloaded)).toBe(true);
   });
