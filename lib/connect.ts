@@ -1,5 +1,5 @@
 /** `connect`: what `tls.connect` does, under kernel TLS where the host can. */
-import type { OnReadOpts, Socket } from 'node:net';
+import type { OnReadOpts, Socket, TcpNetConnectOpts } from 'node:net';
 import { type Duplex, addAbortSignal } from 'node:stream';
 import * as tls from 'node:tls';
 import { decorate, type UserSpaceSocket } from './decorate.js';
@@ -116,7 +116,7 @@ function secure(
   }
   if (raw !== undefined) return socket;
   if (timeout) socket.setTimeout(timeout);
-  socket.connect(options);
+  socket.connect(options as TcpNetConnectOpts);
   return socket;
 }
 

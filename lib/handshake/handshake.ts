@@ -4,9 +4,9 @@
  * exactly behind the handshake and has nothing left to send, or that the connection must stay with it.
  */
 import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import * as tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
-import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
 import { type Channel, Ready } from '../kernel/binding.js';
 import {

@@ -2,7 +2,7 @@
  * A socket whose data path comes later: until then what is written waits, and so does who reads. It knows
  * nothing of how the path comes to be.
  */
-import { type OnReadOpts, Socket } from 'node:net';
+import { type OnReadOpts, Socket, type SocketConnectOpts } from 'node:net';
 import { publishRekey } from '../diagnostics.js';
 import { KtlsError } from '../errors.js';
 import type { Channel } from '../kernel/binding.js';
@@ -126,10 +126,12 @@ export abstract class PathSocket extends TlsApi {
   }
 
   /**
-   * @internal Once: what a second connection carries would have no TLS.
+   * As that of `net.Socket`, and once: what a second connection carries would have no TLS.
    *
    * @throws KtlsError `ERR_KTLS_RECONNECT`
    */
+  override connect(to: SocketConnectOpts | number | string, listener?: () => void): this;
+  override connect(port: number, host: string, listener?: () => void): this;
   override connect(...args: unknown[]): this {
     if (this.#path !== null || this.destroyed) throw new KtlsError('ERR_KTLS_RECONNECT');
     return (super.connect as (...args: unknown[]) => this)(...args);

@@ -63,7 +63,7 @@ export async function select(asked: Asked, settings: StaticSettings): Promise<Se
     const file = await openDescribed(path, stat, attempt === ATTEMPTS);
     if (file !== null && !(file instanceof Error)) return { ...answer, file };
     if (attempt === ATTEMPTS || (file !== null && statusOf(file) !== 404)) {
-      if (file === null) return refusal(503, {});
+      if (file === null) return refusal(503);
       const status = statusOf(file);
       // It was found, and is not anybody else's to answer for, unless it has gone meanwhile.
       return refusal(status, { cause: file, found: status !== 404 });
