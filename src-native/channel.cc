@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <utility>
 
 #include "arguments.h"
 #include "environment.h"
@@ -62,7 +63,6 @@ Napi::Function Channel::Define(Napi::Env env) {
                          InstanceMethod<&Channel::FeedStream>("feedStream"),
                          InstanceMethod<&Channel::StartReading>("startReading"),
                          InstanceMethod<&Channel::StopReading>("stopReading"),
-                         InstanceMethod<&Channel::Read>("read"),
                      });
 }
 
@@ -146,6 +146,15 @@ bool Channel::OnReady(uint32_t events) {
   return Call(on_ready_, 1, &argument, nullptr);
 }
 
+bool Channel::OnDue() {
+  reading_later_ = false;
+  if (stream_ == nullptr) return true;
+  const Napi::HandleScope scope(Env());
+  // As in OnReady().
+  [[maybe_unused]] const Napi::Object self = Value();
+  return ReadStream();
+}
+
 bool Channel::Call(const Napi::FunctionReference& function, size_t count,
                    const napi_value* arguments, napi_value* result) {
   const Napi::Env env = Env();
@@ -181,9 +190,15 @@ bool Channel::ReadStream() {
         if (!TellOther(reader->other(), *reader)) return false;
         break;
       case StreamReader::Event::kTurnOver:
-        return TellOther({-EAGAIN, 0}, *reader);
+        ReadStreamLater();
+        return true;
     }
   }
+}
+
+void Channel::ReadStreamLater() {
+  if (closed() || std::exchange(reading_later_, true)) return;
+  epoll_->TellLater(id_);
 }
 
 bool Channel::TellOther(const Received& other, StreamReader& reader) {
@@ -201,8 +216,6 @@ bool Channel::TellOther(const Received& other, StreamReader& reader) {
       !Call(on_other_, arguments.size(), arguments.data(), &forbids)) {
     return false;
   }
-  // Nothing came that would say whether data may be next.
-  if (other.size == -EAGAIN) return true;
   // No result: it has thrown.
   bool forbidden = false;
   if (forbids != nullptr) napi_get_value_bool(env, forbids, &forbidden);
@@ -377,16 +390,12 @@ Napi::Value Channel::FeedStream(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Channel::StartReading(const Napi::CallbackInfo& info) {
-  return Result(info, stream_ != nullptr && stream_->Start() ? 1 : 0);
+  if (stream_ != nullptr && stream_->Start()) ReadStreamLater();
+  return info.Env().Undefined();
 }
 
 Napi::Value Channel::StopReading(const Napi::CallbackInfo& info) {
   if (stream_ != nullptr) stream_->Stop();
-  return info.Env().Undefined();
-}
-
-Napi::Value Channel::Read(const Napi::CallbackInfo& info) {
-  if (stream_ != nullptr) ReadStream();
   return info.Env().Undefined();
 }
 

@@ -49,9 +49,9 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   Napi::Value FeedStream(const Napi::CallbackInfo& info);
   Napi::Value StartReading(const Napi::CallbackInfo& info);
   Napi::Value StopReading(const Napi::CallbackInfo& info);
-  Napi::Value Read(const Napi::CallbackInfo& info);
 
   bool OnReady(uint32_t events) override;
+  bool OnDue() override;
   void OnDropped() override;
 
   bool closed() const { return epoll_ == nullptr; }
@@ -61,6 +61,8 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   bool Call(const Napi::FunctionReference& function, size_t count, const napi_value* arguments,
             napi_value* result);
   bool ReadStream();
+  // In a turn of its own, for which nothing has to happen.
+  void ReadStreamLater();
   bool TellOther(const Received& other, StreamReader& reader);
 
   int fd_ = -1;
@@ -70,6 +72,7 @@ class Channel final : public Napi::ObjectWrap<Channel>, private EpollListener {
   RecordReader reader_;
   // Shared with ReadStream(), whose callbacks may close the channel.
   std::shared_ptr<StreamReader> stream_;
+  bool reading_later_ = false;
   Napi::FunctionReference on_other_;
   Napi::FunctionReference on_ready_;
   // Shared with Call(), whose callback may close the channel.

@@ -39,9 +39,11 @@ std::unique_ptr<EpollSet> EpollSet::Create(uv_loop_t* loop, int* error) {
   // From here on only uv_close() may free it.
   watcher->set = set.get();
   watcher->poll.data = watcher.get();
+  uv_idle_init(loop, &watcher->idle);
+  watcher->idle.data = watcher.get();
   set->watcher_ = watcher.release();
-  auto* const handle = reinterpret_cast<uv_handle_t*>(&set->watcher_->poll);
-  uv_unref(handle);
+  uv_unref(reinterpret_cast<uv_handle_t*>(&set->watcher_->poll));
+  uv_unref(reinterpret_cast<uv_handle_t*>(&set->watcher_->idle));
   *error = uv_poll_start(&set->watcher_->poll, UV_READABLE, OnPoll);
   if (*error != 0) return nullptr;
   return set;
@@ -77,6 +79,12 @@ int EpollSet::WatchWritable(int64_t id, bool on) {
   return Retry([&] { return epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, entry->second.fd, &event); });
 }
 
+void EpollSet::TellLater(int64_t id) {
+  if (watcher_ == nullptr) return;
+  due_.push_back(id);
+  uv_idle_start(&watcher_->idle, OnIdle);
+}
+
 void EpollSet::Remove(int64_t id) {
   const auto entry = entries_.find(id);
   if (entry == entries_.end()) return;
@@ -107,19 +115,37 @@ void EpollSet::Close(std::function<void()> closed) {
   Watcher* const watcher = std::exchange(watcher_, nullptr);
   watcher->set = nullptr;
   watcher->closed = std::move(closed);
-  uv_close(reinterpret_cast<uv_handle_t*>(&watcher->poll), [](uv_handle_t* handle) {
-    const std::unique_ptr<Watcher> owned(static_cast<Watcher*>(handle->data));
+  const uv_close_cb handle_closed = [](uv_handle_t* handle) {
+    auto* const owner = static_cast<Watcher*>(handle->data);
+    if (--owner->open > 0) return;
+    const std::unique_ptr<Watcher> owned(owner);
     if (owned->closed) owned->closed();
-  });
+  };
+  uv_close(reinterpret_cast<uv_handle_t*>(&watcher->poll), handle_closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&watcher->idle), handle_closed);
   // uv_close() has taken it out of the loop's epoll set, so the fd may go.
   epoll_.Reset();
   id_of_fd_.clear();
+  due_.clear();
   for (const auto& [id, entry] : std::exchange(entries_, {})) entry.listener->OnDropped();
 }
 
 void EpollSet::OnPoll(uv_poll_t* poll, int status, int /*events*/) {
   EpollSet* const set = static_cast<Watcher*>(poll->data)->set;
   if (status == 0 && set != nullptr) set->Dispatch();
+}
+
+void EpollSet::OnIdle(uv_idle_t* idle) {
+  uv_idle_stop(idle);
+  EpollSet* const set = static_cast<Watcher*>(idle->data)->set;
+  if (set != nullptr) set->TellDue();
+}
+
+void EpollSet::TellDue() {
+  for (const int64_t id : std::exchange(due_, {})) {
+    const auto entry = entries_.find(id);
+    if (entry != entries_.end() && !entry->second.listener->OnDue()) return;
+  }
 }
 
 void EpollSet::Dispatch() {

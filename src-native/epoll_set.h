@@ -1,6 +1,6 @@
 // Readiness of many sockets through one watcher on the event loop: an epoll set, itself polled by a
-// single uv_poll_t. libuv allows one watcher of its own for each fd, and the sockets' own handles
-// are that. Free of N-API.
+// single uv_poll_t, and a uv_idle_t for what is not to wait for an event. libuv allows one watcher
+// of its own for each fd, and the sockets' own handles are that. Free of N-API.
 #ifndef KTLS_SRC_NATIVE_EPOLL_SET_H_
 #define KTLS_SRC_NATIVE_EPOLL_SET_H_
 
@@ -11,6 +11,8 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "unique_fd.h"
 
@@ -27,6 +29,8 @@ class EpollListener {
 
   // `events` are epoll's. May add and remove listeners, itself included. False: stop dispatching.
   virtual bool OnReady(uint32_t events) = 0;
+  // What TellLater() asked for. As OnReady().
+  virtual bool OnDue() = 0;
   // The set has forgotten this listener, unasked.
   virtual void OnDropped() = 0;
 };
@@ -47,6 +51,10 @@ class EpollSet {
   int64_t Add(int fd, EpollListener* listener);
   // Whether EPOLLOUT is told: at first it is. Turning it on tells at once if there is room already.
   int WatchWritable(int64_t id, bool on);
+  // Calls OnDue() in the next turn of the loop, unless the listener is gone by then. From the loop
+  // itself, as behind an event, and not from a callback of JavaScript's: Node then runs ticks and
+  // promises behind each callback that is made within.
+  void TellLater(int64_t id);
   void Remove(int64_t id);
 
   // The loop stays alive as long as there are more calls of Ref() than of Unref().
@@ -57,9 +65,11 @@ class EpollSet {
   void Close(std::function<void()> closed);
 
  private:
-  // libuv owns a handle from uv_close() until its callback, so it is apart from the set.
+  // libuv owns a handle from uv_close() until its callback, so they are apart from the set.
   struct Watcher {
     uv_poll_t poll{};
+    uv_idle_t idle{};
+    int open = 2;
     EpollSet* set = nullptr;
     std::function<void()> closed;
   };
@@ -70,7 +80,9 @@ class EpollSet {
 
   explicit EpollSet(UniqueFd epoll) : epoll_(std::move(epoll)) {}
   static void OnPoll(uv_poll_t* poll, int status, int events);
+  static void OnIdle(uv_idle_t* idle);
   void Dispatch();
+  void TellDue();
 
   UniqueFd epoll_;
   Watcher* watcher_ = nullptr;
@@ -78,6 +90,7 @@ class EpollSet {
   size_t refs_ = 0;
   std::unordered_map<int64_t, Entry> entries_;
   std::unordered_map<int, int64_t> id_of_fd_;
+  std::vector<int64_t> due_;
 };
 
 }  // namespace ktls

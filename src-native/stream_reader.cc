@@ -91,9 +91,12 @@ StreamReader::Event StreamReader::Read(int* calls) {
         std::copy_n(scratch.data(), size, buffer.base);
       }
       // Less than there was room for: the kernel has no more, or has another type of record, and
-      // its next event says so.
+      // its next event says so. Not if the read before this one ended within a record: the kernel
+      // had told of the next record by then, and may have met that one now (before 6.14: tls_sw.c,
+      // tls_rx_rec_done() ahead of partially consumed data).
       const bool emptied = size < room;
-      again = emptied && to_the_end_;
+      again = emptied && (to_the_end_ || filled_);
+      filled_ = !emptied;
       if (emptied && !again) readable_ = false;
       delivered_ += size;
       deliver_(stream_, got.size, &buffer);

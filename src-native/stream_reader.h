@@ -75,6 +75,8 @@ class StreamReader {
   bool wanted_ = false;
   // Until the kernel has said otherwise: the socket is watched by edges.
   bool readable_ = true;
+  // The last read of data took all that there was room for.
+  bool filled_ = false;
   bool forbidden_ = false;
   uint64_t delivered_ = 0;
   Received other_ = {0, 0};

@@ -221,6 +221,7 @@ export class Handshake {
     this.#phase = 'over';
     this.#released = true;
     this.observer.secrets.wipe();
+    this.#transport.carryData();
     // Once there is somebody for what comes.
     process.nextTick(() => this.#transport.continueReceiving());
   }

@@ -11,7 +11,7 @@ import { Turns } from '../turns.js';
 
 const EAGAIN = -constants.errno.EAGAIN;
 
-/** After so many records the loop gets its turn; the rest follows at once. */
+/** After so many records of a handshake the loop gets its turn; the rest follows at once. */
 const RECORDS_PER_TURN = 32;
 
 type WriteCallback = (error?: Error | null) => void;
@@ -35,6 +35,7 @@ export class RecordTransport extends HandleSocket {
   #retired = false;
   #wanted = false;
   #readable = false;
+  #recordsPerTurn = RECORDS_PER_TURN;
   readonly #receiving = new Turns(
     () => this.#receiveSome(),
     () => {
@@ -94,6 +95,14 @@ export class RecordTransport extends HandleSocket {
     this.#unsent = [];
   }
 
+  /**
+   * The application gets what comes from here on: a turn for each record, so that what it does in ticks and
+   * promises is done before the next comes, as behind each read of node:tls's own.
+   */
+  carryData(): void {
+    this.#recordsPerTurn = 1;
+  }
+
   /** Gives node:tls a record that came another way. */
   feed(record: Buffer): void {
     this.deliver(record);
@@ -129,7 +138,7 @@ export class RecordTransport extends HandleSocket {
       this.#channel !== null &&
       this.#observer.mayReceive()
     ) {
-      if (records++ === RECORDS_PER_TURN) return true;
+      if (records++ === this.#recordsPerTurn) return true;
       this.#take(this.#channel.readRecord());
     }
     return false;

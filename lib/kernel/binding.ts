@@ -59,9 +59,8 @@ export interface Channel {
    * in native code as from a plain connection, and is not told by `onReady` any more. The stream must be
    * reading (`readStart`) during this call, and never again.
    *
-   * @param onOther - Gets what is no data: what `receive` would have returned (`-EAGAIN`: `read` is due,
-   * others were to have their turn), a copy of a control record's payload, and the number of bytes of
-   * data that the consumer got since the last call. Returns whether data is forbidden from now on: it
+   * @param onOther - Gets what is no data: what `receive` would have returned, a copy of a control record's
+   * payload, and the number of bytes of data that the consumer got since the last call. Returns whether data is forbidden from now on: it
    * then comes here, and not to the consumer.
    * @param toTheEnd - Whether to read on behind data until `-EAGAIN`, for kernels that say nothing of a
    * KeyUpdate behind it (from 6.14 on).
@@ -71,11 +70,10 @@ export interface Channel {
     onOther: (result: number, payload: Buffer, delivered: number) => boolean,
     toTheEnd: 0 | 1,
   ): number;
-  /** The consumer wants data. `1`: there may be some, `read` is due, from a turn of its own. */
-  startReading(): 0 | 1;
+  /** The consumer wants data; none is given within the call, as with libuv. */
+  startReading(): void;
   /** It wants no more for now. */
   stopReading(): void;
-  read(): void;
   /**
    * Whether `onReady` tells of room to write: at first it does. Turned on it tells at once if there is
    * room already.

@@ -4,11 +4,8 @@
  * data comes here. Each record comes as itself, and no event of the kernel's is waited for that may not
  * come.
  */
-import { constants } from 'node:os';
 import { type Channel, receivedLength, receivedType } from '../kernel/binding.js';
 import { ContentType } from '../tls/constants.js';
-
-const EAGAIN = -constants.errno.EAGAIN;
 
 /** What is not for the consumer of the stream. Each may destroy the socket. */
 export interface StreamReceiverSink {
@@ -30,7 +27,6 @@ export class StreamReceiver {
   readonly #channel: Channel;
   readonly #sink: StreamReceiverSink;
   #wanted = false;
-  #due = false;
   #stopped = false;
 
   private constructor(channel: Channel, sink: StreamReceiverSink) {
@@ -56,8 +52,7 @@ export class StreamReceiver {
     if (this.#stopped || this.#wanted) return;
     this.#wanted = true;
     this.#sink.waiting(true);
-    // As libuv: not before whatever goes on behind a call of the consumer's.
-    if (this.#channel.startReading() === 1) this.#readLater();
+    this.#channel.startReading();
   }
 
   /** No more data for now; what the kernel holds stays there. */
@@ -74,21 +69,9 @@ export class StreamReceiver {
     this.pause();
   }
 
-  #readLater(): void {
-    if (this.#due) return;
-    this.#due = true;
-    setImmediate(() => {
-      this.#due = false;
-      if (this.#wanted) this.#channel.read();
-    });
-  }
-
   #other(result: number, payload: Buffer, delivered: number): boolean {
     if (delivered > 0) this.#sink.delivered(delivered);
-    if (result === EAGAIN) {
-      // It is the others' turn.
-      this.#readLater();
-    } else if (result < 0) {
+    if (result < 0) {
       this.stop();
       this.#sink.failed(result);
     } else {

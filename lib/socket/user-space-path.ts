@@ -33,7 +33,8 @@ export class UserSpacePath implements DataPath {
     });
     tls.on('end', () => {
       this.#wait(false);
-      owner.deliverEnd(this.#closeNotify);
+      // It may come in the same turn as the last data, which the application has its ticks and promises for.
+      setImmediate(() => owner.deliverEnd(this.#closeNotify));
     });
     tls.on('error', (error: Error) => owner.destroy(error));
     // Behind both ends the socket may not have been read yet, and closes when it is.
