@@ -4,15 +4,15 @@
  *
  * @param afterThrow - What is to be done then, and returned.
  */
-export function unharmed<T>(call: () => T, afterThrow: () => T): T;
+export function unharmed<T>(call: () => T, afterThrow: (error: unknown) => T): T;
 export function unharmed(call: () => void): void;
-export function unharmed<T>(call: () => T, afterThrow?: () => T): T | undefined {
+export function unharmed<T>(call: () => T, afterThrow?: (error: unknown) => T): T | undefined {
   try {
     return call();
   } catch (error) {
     process.nextTick(() => {
       throw error;
     });
-    return afterThrow?.();
+    return afterThrow?.(error);
   }
 }

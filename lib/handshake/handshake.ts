@@ -128,7 +128,7 @@ export class Handshake {
     // can be set, and what fails at once has a connection on which to tell the peer.
     setConnecting(handshake.#transport, true);
     if (raw !== undefined) presentHost(handshake.#transport, raw);
-    const socket = connectTls({ ...options, socket: handshake.#transport });
+    const socket = connectTls({ ...unthrowing(options), socket: handshake.#transport });
     handshake.#transport.keepWritable();
     handshake.#tls = socket;
     socket.on('keylog', (line: Buffer) => handshake.observer.keylog(line));
@@ -343,6 +343,20 @@ export class Handshake {
     this.observer.secrets.wipe();
     this.#owner.failed(error);
   }
+}
+
+/** An exception of `checkServerIdentity` is no identity: the connection is refused for it. */
+function unthrowing(options: tls.ConnectionOptions): tls.ConnectionOptions {
+  const { checkServerIdentity } = options;
+  if (typeof checkServerIdentity !== 'function') return options;
+  return {
+    ...options,
+    checkServerIdentity: (host, certificate) =>
+      unharmed(
+        () => checkServerIdentity.call(options, host, certificate),
+        (error) => (error instanceof Error ? error : new Error(String(error))),
+      ),
+  };
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { loadBinding, type Channel } from '../kernel/binding.js';
 import type { SendFileOptions } from '../options.js';
+import { unharmed } from '../unharmed.js';
 import type { WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
@@ -67,7 +68,8 @@ export class KernelFiles implements FileCarrier {
 
   /** The socket is closed. */
   interrupt(error: Error | null): void {
-    this.#file?.interrupt(error);
+    // It calls the application back.
+    unharmed(() => this.#file?.interrupt(error));
   }
 
   writeData(data: Buffer, callback: WriteCallback): void {

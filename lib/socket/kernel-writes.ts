@@ -2,6 +2,7 @@
  * What is written to a connection under kernel TLS, files aside: in its order, never ahead of a KeyUpdate that
  * waits for room, and not at all once nothing can arrive any more.
  */
+import { unharmed } from '../unharmed.js';
 import type { Chunk, WriteCallback } from './data-path.js';
 import type { KeyUpdates } from './key-updates.js';
 import type { TcpSide } from './tcp-side.js';
@@ -67,7 +68,8 @@ export class KernelWrites {
 
   /** What is held will not be written. */
   giveUp(error: Error): void {
-    for (const { callback } of this.#takeHeld()) callback(error);
+    // The application's, while its socket is being closed.
+    for (const { callback } of this.#takeHeld()) unharmed(() => callback(error));
   }
 
   /** Nothing that is written from now on, or is held, would arrive. */

@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { type NativeBinding, Ready, loadBinding } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import type { SendFileOptions } from '../options.js';
+import { unharmed } from '../unharmed.js';
 import type { Chunk, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
@@ -36,7 +37,8 @@ class WritingCarrier implements FileCarrier {
     socket._writev = (chunks: Chunk[], callback) => writeInOrder(this, chunks, callback);
     socket._destroy = (error, callback) => {
       this.closing();
-      this.#file?.interrupt(error);
+      // It calls the application back.
+      unharmed(() => this.#file?.interrupt(error));
       destroy(error, callback);
     };
   }

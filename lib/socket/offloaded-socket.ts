@@ -331,6 +331,7 @@ export class OffloadedSocket extends PathSocket {
       // Even if a listener threw: the application may catch that.
       this.announced();
       if (isNested(this)) this.destroy(new KtlsError('ERR_KTLS_NESTED'));
+      this.writeHeld();
       this.startReading();
       if (path instanceof KernelPath) publishOffload(this, negotiated);
     }
@@ -376,7 +377,6 @@ export class OffloadedSocket extends PathSocket {
       discardReceived(channel, this.dataPath === null ? FLIGHT : undefined);
       channel.close();
     }
-    this.giveUpHeld(error ?? new KtlsError('ERR_KTLS_CLOSED'));
     super._destroy(error, callback);
     this.#taken?.release();
   }

@@ -88,15 +88,23 @@ export abstract class PathSocket extends TlsApi {
     this.#path = path;
   }
 
-  /** @internal From here on bytes move; what was held goes first. Reading waits for `startReading`. */
+  /** @internal From here on bytes move; not what is held before `writeHeld`, nor to a reader before `startReading`. */
   protected openPath(path: DataPath, onread: OnReadOpts | undefined): void {
     const http2 = this.alpnProtocol === 'h2' || node.expectsHttp2Session(this);
     this.usePath(path);
     this.#consumer = consumerOf(this, path, http2, onread);
-    const held = this.#held;
+  }
+
+  /**
+   * @internal What was written before the connection was secured. Not before its listeners have been called: they
+   * may destroy the socket because the peer is not who it should be.
+   */
+  protected writeHeld(): void {
+    const held = this.destroyed ? null : this.#held;
+    if (held === null) return;
     this.#held = null;
     // Its callback may come at once, and is the application's.
-    if (held !== null) unharmed(() => held.write(path));
+    unharmed(() => held.write(this.#path!));
   }
 
   /** @internal The listeners of a secured connection have been called. */
@@ -137,11 +145,12 @@ export abstract class PathSocket extends TlsApi {
     return (super.connect as (...args: unknown[]) => this)(...args);
   }
 
-  /** @internal What is held will not be written. */
-  protected giveUpHeld(error: Error): void {
+  override _destroy(error: Error | null, callback: WriteCallback): void {
+    super._destroy(error, callback);
+    // What is held will not be written. The application hears of it behind the error, and may throw.
     const held = this.#held;
     this.#held = null;
-    held?.callback(error);
+    if (held !== null) process.nextTick(held.callback, error ?? new KtlsError('ERR_KTLS_CLOSED'));
   }
 
   /** @internal What a path asks of this socket, and tells it. */
@@ -229,6 +238,8 @@ export abstract class PathSocket extends TlsApi {
   }
 
   override _final(callback: WriteCallback): void {
+    // Of a session that is over before its connection is secured: the peer may never end the handshake.
+    if (this.#path === null && node.expectsHttp2Session(this)) this.destroy();
     this.#whenOpen((path) => {
       this.#consumer!.whenIdle(() => {
         if (!this.destroyed) path.finish(callback);

@@ -81,7 +81,10 @@ export abstract class TlsApi extends TlsTypedSocket {
   override getPeerCertificate(detailed?: false): PeerCertificate;
   override getPeerCertificate(detailed?: boolean): PeerCertificate | DetailedPeerCertificate;
   override getPeerCertificate(detailed = false): PeerCertificate | DetailedPeerCertificate {
-    return this[tlsFacts]()?.getPeerCertificate(detailed as true) ?? ({} as PeerCertificate);
+    const facts = this[tlsFacts]();
+    // As with node:tls, whose type does not say so.
+    if (facts === null && this.destroyed) return null as unknown as PeerCertificate;
+    return facts?.getPeerCertificate(detailed as true) ?? ({} as PeerCertificate);
   }
 
   override getCertificate(): PeerCertificate | object | null {

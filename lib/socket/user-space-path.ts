@@ -4,6 +4,7 @@
  * refusal is known earlier never come here.
  */
 import type { TLSSocket } from 'node:tls';
+import { unharmed } from '../unharmed.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { FileRequest } from './send-file.js';
 
@@ -117,7 +118,8 @@ export class UserSpacePath implements DataPath {
   }
 
   close(error: Error | null): void {
-    this.#file?.interrupt(error);
+    // It calls the application back.
+    unharmed(() => this.#file?.interrupt(error));
     this.#tls.destroy(error ?? undefined);
   }
 }
