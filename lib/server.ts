@@ -93,6 +93,7 @@ function accept(
   }
   publishRefusal({ socket: raw, reason: claimed });
   if (mode === 'require') {
+    node.keepAddresses(raw);
     raw.destroy();
     server.emit('tlsClientError', claimed, raw as tls.TLSSocket);
     return;
@@ -152,6 +153,7 @@ function secure(
       server.emit('secureConnection', socket as unknown as tls.TLSSocket);
     },
     rejected: (error) => {
+      node.keepAddresses(socket);
       server.emit('tlsClientError', error, socket as unknown as tls.TLSSocket);
     },
   });

@@ -33,5 +33,7 @@ export interface SocketInternals {
   _host?: string | null;
   _parent: Socket | null;
   _unrefTimer(): void;
+  /** What `localAddress`, `localPort`, `localFamily` and `address()` say. */
+  _getsockname(): object;
 }
 export const internals = (socket: Socket): SocketInternals => socket as unknown as SocketInternals;

@@ -94,6 +94,19 @@ export function learnPeer(socket: Socket): void {
   setConnecting(socket, connecting);
 }
 
+/**
+ * Has a socket know both its addresses when it is destroyed, of which Node keeps the peer's, and that only if
+ * it was asked: the first who is told that a connection has failed may destroy it, and the others log from whom
+ * it came.
+ */
+export function keepAddresses(socket: Socket): void {
+  // A server may be given any stream.
+  if (!(socket instanceof Socket)) return;
+  learnPeer(socket);
+  const local = internals(socket)._getsockname();
+  internals(socket)._getsockname = () => local;
+}
+
 /** The name that was looked up to connect the socket: node:tls verifies it if it was told no other. */
 export function connectedHost(socket: Socket): string | undefined {
   return internals(socket)._host ?? undefined;

@@ -20,8 +20,24 @@ interface Outcome {
   tlsClientError: unknown;
   clientError: unknown;
   client: unknown;
-  /** As the listener of 'tlsClientError' has it. */
-  remoteAddress: string | undefined;
+  /** As a listener of 'tlsClientError' has them behind the server's own, which has destroyed the socket. */
+  addresses: Addresses;
+}
+
+type Addresses = Partial<
+  Record<'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort', string>
+>;
+
+/** The same for each connection: of ports whether they are there, and whether it is the right one. */
+function addressesOf(socket: net.Socket, port: number): Addresses {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  const known = {
+    remoteAddress,
+    remotePort: remotePort === undefined ? undefined : 'some port',
+    localAddress,
+    localPort: localPort === port ? "the server's" : localPort?.toString(),
+  };
+  return JSON.parse(JSON.stringify(known)) as Addresses;
 }
 
 /** OpenSSL's errors begin with the number of a thread. */
@@ -39,8 +55,8 @@ async function refused(
   await using serving = await serve(() => expect.unreachable(), { side, options });
   const { server, port } = serving;
   const tlsError = once(server, 'tlsClientError') as Promise<[Error, net.Socket]>;
-  let remoteAddress: string | undefined;
-  server.prependListener('tlsClientError', (_, socket) => ({ remoteAddress } = socket));
+  let addresses: Addresses;
+  server.on('tlsClientError', (_, socket) => (addresses = addressesOf(socket, port)));
   const clientError = once(server, 'clientError') as Promise<[Error, net.Socket]>;
   server.on('clientError', (error, socket) => socket.destroy(error));
   const client = attempt(port);
@@ -52,7 +68,7 @@ async function refused(
     tlsClientError: described(error),
     clientError: described(sameError),
     client: await client,
-    remoteAddress,
+    addresses: addresses!,
   };
   expect(serving.accepted).toHaveLength(0);
   await new Promise<void>((resolve) => {
@@ -72,8 +88,8 @@ async function expectAsNode(
 ): Promise<void> {
   const ours = await refused('ktls', options, attempt);
   const nodes = await refused('node', options, attempt);
-  // Where it closes first and reports later it has forgotten the address.
-  expect(ours).toEqual({ ...nodes, remoteAddress: nodes.remoteAddress ?? ours.remoteAddress });
+  // Where it closes first and reports later it has forgotten the addresses.
+  expect(ours).toEqual({ ...nodes, addresses: { ...ours.addresses, ...nodes.addresses } });
   if (code !== null) expect(ours).toMatchObject({ tlsClientError: { code } });
 }
 

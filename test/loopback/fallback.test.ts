@@ -188,10 +188,20 @@ it.skipIf(refusal === null)(
   async () => {
     const { listener, port } = await listen('ktls', { mode: 'require' });
     cleanups.push(() => listener.close());
-    const reported = once(listener, 'tlsClientError');
+    const reported = once(listener, 'tlsClientError').then(([error, socket]) => {
+      const { remoteAddress, remotePort, localPort } = socket as tls.TLSSocket;
+      return { error: error as Error, remoteAddress, remotePort, localPort };
+    });
     const client = tls.connect({ port, host: '127.0.0.1', ...insecure });
     client.on('error', () => undefined);
-    expect((await reported)[0]).toMatchObject({ code: refusal!.code });
+    await once(client, 'connect');
+    const remotePort = client.localPort;
+    expect(await reported).toMatchObject({
+      error: { code: refusal!.code },
+      remoteAddress: '127.0.0.1',
+      remotePort,
+      localPort: port,
+    });
     await new Promise((resolve) => client.once('close', resolve));
   },
 );
