@@ -19,8 +19,20 @@ export function replaceConnectionListener(
   if (original?.name !== 'tlsConnectionListener') return undefined;
   server.removeListener('connection', original as (...args: unknown[]) => void);
   server.prependListener('connection', replacement);
+  server.on('newListener', (event) => {
+    if (event === 'connection') everListenedTo.add(server);
+  });
   return original;
 }
+
+/**
+ * Whether anybody but the server itself is told, or has ever been told, of its connections: who stood in front and
+ * was called once is no listener any more when the server's own is called.
+ */
+export function tellsOthers(server: NetServer): boolean {
+  return everListenedTo.has(server) || server.listenerCount('connection') !== 1;
+}
+const everListenedTo = new WeakSet<NetServer>();
 
 /** `server.pauseOnConnect`: whether new sockets start paused. */
 export function pausesOnConnect(server: NetServer): boolean {

@@ -2,6 +2,7 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Server as NetServer, Socket } from 'node:net';
 import { type SocketInternals, type TcpHandle, internals } from './internals.js';
+import { tellsOthers } from './server.js';
 
 /** What a socket that was taken over does with its own life from then on. */
 export interface TakenOver {
@@ -46,12 +47,12 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
 }
 
 /**
- * Whether nobody but the first listener of 'connection' has seen, or is going to see, a socket: the server
+ * Whether nobody but the server's own listener of 'connection' has seen, or is going to see, a socket: the server
  * has accepted it itself, and tells nobody else.
  */
 export function isUnseen(accepted: Socket, server: NetServer): boolean {
   if (internals(accepted)._server !== server) return false;
-  return server.listenerCount('connection') === 1 && !acceptedSockets.hasSubscribers;
+  return !tellsOthers(server) && !acceptedSockets.hasSubscribers;
 }
 const acceptedSockets = channel('net.server.socket');
 

@@ -532,6 +532,20 @@ describeKernel("the accepted TCP socket, in the user's own 'connection' listener
     expect(await connections(serving.server)).toBe(0);
   });
 
+  // That listener is none of the server's any more when ours is called.
+  it('is all that it is for a listener that is called once and first', async () => {
+    await using serving = await serve((_, response) => response.end());
+    const arrived = new Promise<Socket>((resolve) => {
+      serving.server.prependOnceListener('connection', resolve);
+    });
+    const client = await rawClient(serving.port);
+    const raw = await arrived;
+    expect(raw).toMatchObject({ remoteAddress: '127.0.0.1', remotePort: client.localPort });
+    raw.destroy();
+    await closed(client);
+    expect(await connections(serving.server)).toBe(0);
+  });
+
   it('takes our socket with it whenever it is destroyed', async () => {
     await using serving = await serve((_, response) => response.end());
     const arrived = once(serving.server, 'connection') as Promise<[Socket]>;
