@@ -9,6 +9,7 @@ export interface ShutdownRequest {
 /** Node's `TCP` handle (`process.binding('tcp_wrap')`), as far as we use it. */
 export interface TcpHandle {
   readonly fd: number;
+  readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly writeQueueSize: number;
   reading: boolean;

@@ -26,7 +26,7 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
   let gone = false;
   self._destroy = (error, callback) => {
     owner.destroy(error ?? undefined);
-    if (gone) self._handle = null;
+    if (gone && self._handle !== null) self._handle = closingWith(owner, self._handle);
     destroy.call(taken, error, callback);
   };
   self._final = (callback) => {
@@ -44,6 +44,19 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
     },
     release: () => void taken.destroy(),
   };
+}
+
+/**
+ * What a socket closes in the place of its handle, which is closed with the owner: it then says 'close' as it
+ * does of any handle, next to the owner, and has counted what it had.
+ */
+function closingWith(owner: Socket, { bytesRead, bytesWritten }: TcpHandle): TcpHandle {
+  const close = (closed?: () => void): number => {
+    // In front of the owner's listeners: one of them may throw.
+    if (closed) owner.prependOnceListener('close', () => process.nextTick(closed));
+    return 0;
+  };
+  return { bytesRead, bytesWritten, close, reset: close } as Partial<TcpHandle> as TcpHandle;
 }
 
 /**

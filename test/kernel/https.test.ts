@@ -552,9 +552,19 @@ describeKernel("the accepted TCP socket, in the user's own 'connection' listener
     const secured = once(serving.server, 'secureConnection') as Promise<[AnySocket]>;
     const client = await rawClient(serving.port);
     const [[raw], [socket]] = await Promise.all([arrived, secured]);
+    const closes: unknown[] = [];
+    socket.on('close', (hadError) => closes.push(['ours', hadError]));
+    raw.on('close', (hadError) => closes.push(['raw', hadError]));
+    const rawClosed = once(raw, 'close');
+    const { bytesRead, bytesWritten } = raw;
     raw.destroy();
-    await Promise.all([closed(socket), closed(client)]);
+    await Promise.all([rawClosed, closed(socket), closed(client)]);
     expect(socket.destroyed).toBe(true);
+    expect(closes).toEqual([
+      ['ours', false],
+      ['raw', false],
+    ]);
+    expect(raw).toMatchObject({ bytesRead, bytesWritten });
     expect(await connections(serving.server)).toBe(0);
   });
 
@@ -566,7 +576,7 @@ describeKernel("the accepted TCP socket, in the user's own 'connection' listener
     const [[raw], [socket]] = await Promise.all([arrived, secured]);
     const gone = once(raw, 'close');
     socket.destroy();
-    await gone;
+    expect(await gone).toEqual([false]);
     await closed(client);
   });
 });
