@@ -64,13 +64,16 @@ export class Rekeying {
   send(installed: Installed, requestPeer: boolean): Installed | number {
     if (this.#broken !== null) throw this.#broken;
     const { suite, version, firstSendSequence, bytesInTcp } = installed;
-    const sequence = this.#channel.sendSequence(version, suite.kernelCipher);
-    if (typeof sequence === 'number') return sequence;
+    const before = this.#channel.sendSequence(version, suite.kernelCipher);
+    if (typeof before === 'number') return before;
     const sent = this.#channel.sendRecord(ContentType.handshake, MESSAGES[Number(requestPeer)]!);
     if (sent < 0) return sent;
+    // A record that a file has left open (MSG_MORE) went ahead of it (net/tls/tls_sw.c, `tls_process_cmsg`).
+    const behind = this.#channel.sendSequence(version, suite.kernelCipher);
+    const sequence = typeof behind === 'number' ? before + 1n : behind;
     this.#send = this.#next(installed, Direction.TX, this.#send, 'ERR_KTLS_REKEY');
     // Sequence numbers start at 0 again: what the old ones added to the stream is counted now, the KeyUpdate too.
-    const records = Number(sequence + 1n - firstSendSequence);
+    const records = Number(sequence - firstSendSequence);
     return {
       ...installed,
       bytesInTcp: bytesInTcp + records * suite.recordOverhead,

@@ -49,6 +49,12 @@ class CountingChannel extends FakeChannel {
     return 0;
   }
 
+  override sendRecord(type: number, payload: Uint8Array): number {
+    const result = super.sendRecord(type, payload);
+    if (result >= 0) this.sequence = BigInt(this.sequence) + 1n;
+    return result;
+  }
+
   override sendSequence(): bigint | number {
     this.asked++;
     return this.silent ? -ENOMEM : super.sendSequence();
