@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { KtlsError, errnoError } from '../errors.js';
-import { type CipherSuite, KernelCipher, cipherSuites } from '../tls/cipher-suites.js';
+import { type CipherSuite, cipherSuites } from '../tls/cipher-suites.js';
 import { ProtocolVersion } from '../tls/constants.js';
 import { type NativeBinding, loadBinding } from './binding.js';
 import { Question, isShortage } from './question.js';
@@ -13,7 +13,7 @@ import { ulpRefusal } from './ulp-refusal.js';
 
 export { ulpRefusal };
 
-const { ECANCELED } = constants.errno;
+const { EBUSY, ECANCELED } = constants.errno;
 
 /** One protocol version and cipher: `0`, or the negated errno with which the kernel refused it. */
 export interface CipherSupport {
@@ -103,12 +103,23 @@ export function kernelRekeys(cipher: number): boolean {
 
 /**
  * Whether the kernel, of whichever version of TLS and cipher, may say nothing of a record that a read has met
- * behind data. Those do that can change keys; where the answer is not to be had now it may.
+ * behind data. Those do that can change keys, which each of the ciphers that it has shows; where the answer is not
+ * to be had now it may.
  */
 export function kernelMayParkRecords(): boolean {
-  const result = probeRekey(KernelCipher.aesGcm128);
-  return result === 0 || isShortage(result);
+  for (const cipher of tls13Ciphers) {
+    const result = probeRekey(cipher);
+    if (result === 0 || isShortage(result)) return true;
+    // Of a second key, whatever the cipher (net/tls/tls_main.c, before Linux 6.14).
+    if (result === -EBUSY) return false;
+  }
+  return false;
 }
+const tls13Ciphers = new Set(
+  cipherSuites
+    .filter(({ version }) => version === ProtocolVersion.TLS13)
+    .map(({ kernelCipher }) => kernelCipher),
+);
 
 /** `0`, or the negated errno of the change of keys. Only called where `kernelRefusal` found none. */
 export function probeRekey(cipher: number): number {
