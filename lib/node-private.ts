@@ -7,6 +7,7 @@ export { HandleSocket } from './node-private/handle-socket.js';
 export type { TcpHandle } from './node-private/internals.js';
 export * from './node-private/modules.js';
 export * from './node-private/proxy.js';
+export * from './node-private/response.js';
 export * from './node-private/server.js';
 export * from './node-private/socket.js';
 export * from './node-private/stream-handle.js';

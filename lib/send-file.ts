@@ -2,6 +2,7 @@
 import { OutgoingMessage, ServerResponse } from 'node:http';
 import { Duplex, Writable } from 'node:stream';
 import { invalidArgument } from './errors.js';
+import * as node from './node-private.js';
 import { type SendFileInit, parseSendFile } from './options.js';
 import type { WriteCallback } from './socket/data-path.js';
 import type { FileSource } from './socket/file-source.js';
@@ -57,16 +58,25 @@ function writesItself(response: ServerResponse): boolean {
 function respond(response: ServerResponse, request: FileRequest): Promise<number> {
   const { socket } = response.req;
   const unwatch = watch(socket, request);
+  let uncount: (() => void) | undefined;
   request.chunked = () => response.chunkedEncoding;
   request.opened.then(
-    () => {
-      if (response.destroyed) request.interrupt(socket.errored);
-      else if (!request.over) queue(response, request);
+    ({ length }) => {
+      if (response.destroyed) {
+        request.interrupt(socket.errored);
+      } else if (!request.over) {
+        // The marker counts for nothing. Node, that is to stop reading the requests of who takes no answers, would go on.
+        uncount = node.countPending(response, Math.min(length, socket.writableHighWaterMark + 1));
+        queue(response, request);
+      }
     },
     // What `sent` says too.
     () => undefined,
   );
-  return request.sent.finally(unwatch);
+  return request.sent.finally(() => {
+    unwatch();
+    uncount?.();
+  });
 }
 
 function queue(response: ServerResponse, request: FileRequest): void {

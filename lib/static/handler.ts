@@ -1,5 +1,6 @@
 /** One request, from its URL to its answer; what each framework wants of it is its adapter's business. */
 import { ServerResponse } from 'node:http';
+import { countPending } from '../node-private.js';
 import { type StaticSettings } from './options.js';
 import {
   type AnyRequest,
@@ -71,14 +72,20 @@ export async function answer(
   }
 }
 
+/** What a response that waits counts for, in bytes: about its head. */
+const WAITING = 256;
+
 /**
  * A response of HTTP/1 has a socket from when those before it on the connection are done. Whoever pipelines
- * requests and reads nothing would else hold a file open for each of them.
+ * requests and reads nothing would else hold a file open for each of them. Nor is there to be no end of them:
+ * what waits with something written counts with Node, and so must this.
  */
 async function turnOf(response: AnyResponse): Promise<void> {
   const queued = response instanceof ServerResponse && response.socket === null;
   if (queued && !response.destroyed && !response.writableEnded) {
+    const uncount = countPending(response, WAITING);
     await new Promise((resolve) => response.once('socket', resolve));
+    uncount();
   }
 }
 

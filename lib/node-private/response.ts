@@ -1,0 +1,27 @@
+/** How an HTTP/1 server of Node keeps a connection from asking for more than it takes. */
+import type { ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
+
+const ignored = (): void => undefined;
+
+/**
+ * Counts bytes among those that the responses of a connection hold back, as a response does itself with what it
+ * writes before its turn: while they reach the high-water mark of the connection, Node reads no more requests
+ * from it.
+ *
+ * @returns Takes them off the count again; to be called once.
+ */
+export function countPending(response: ServerResponse, bytes: number): () => void {
+  const { socket } = response.req;
+  const count = response as unknown as { _onPendingData: (bytes: number) => void };
+  if (socket instanceof TLSSocket) {
+    // A parser that is paused gets what else node:tls has decrypted all the same, and fails with HPE_PAUSED, if it
+    // reads from its handle (seen in Node 20 to 26). Since there is a listener it does not.
+    socket.on('data', ignored).off('data', ignored);
+  }
+  count._onPendingData(bytes);
+  return () => {
+    // It would read the requests that it has got.
+    if (!socket.destroyed) count._onPendingData(-bytes);
+  };
+}
