@@ -62,7 +62,8 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
   request.chunked = () => response.chunkedEncoding;
   request.opened.then(
     ({ length }) => {
-      if (response.destroyed) {
+      if (response.destroyed || response.writableEnded) {
+        // Ended by somebody else: what is written behind that is an error of the response.
         request.interrupt(socket.errored);
       } else if (!request.over) {
         // The marker counts for nothing. Node, that is to stop reading the requests of who takes no answers, would go on.
@@ -146,6 +147,11 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
   let begun = false;
   const carrier = {
     writeData: (data: Buffer, callback: WriteCallback): void => {
+      if (!begun && target.writableEnded) {
+        // By somebody else, and what it was ended with is still on its way.
+        request.interrupt(target.errored);
+        return;
+      }
       try {
         writer.write(data, callback);
         begun = true;
@@ -162,6 +168,11 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
     },
   };
   if (target.destroyed) closed();
+  else if (isBodiless(target))
+    void request.opened.then(
+      () => request.passed(),
+      () => undefined,
+    );
   else request.run(carrier, () => undefined);
   try {
     return await request.sent;
@@ -170,6 +181,14 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
     unwatch();
     writer.release();
   }
+}
+
+/** HTTP/2 takes no write of a response to HEAD, which HTTP/1 leaves out. */
+function isBodiless(target: Writable): boolean {
+  const { req } = target as Partial<ServerResponse>;
+  if (req?.method !== 'HEAD' || target instanceof ServerResponse) return false;
+  const { Http2ServerResponse } = process.getBuiltinModule('node:http2');
+  return target instanceof Http2ServerResponse;
 }
 
 interface Writer {

@@ -102,6 +102,11 @@ function bodyOf({ headers, ranges, size }: FileAnswer, contentType: string | und
 
 const lengthOf = ({ start, end }: ByteRange): number => end - start + 1;
 
+/** A write to a response that somebody else has ended would be an 'error' of it, which nobody awaits. */
+function assertOpen(response: AnyResponse): void {
+  if (response.writableEnded) throw new Error('the response was ended meanwhile');
+}
+
 /**
  * Sends the answer and closes its file. Resolves when all of it is on its way, or the response cannot
  * get any more of it: then it is destroyed, as is its connection if that got a part of a file.
@@ -112,6 +117,7 @@ export async function respondFile(
   progress?: Progress,
 ): Promise<void> {
   const { status, file, ranges } = answer;
+  let begun = false;
   try {
     if (file === null) {
       setHeaders(response, status, answer.headers);
@@ -124,10 +130,17 @@ export async function respondFile(
     setHeaders(response, status, headers);
     const total = answer.size === null ? null : Number(headers['Content-Length']);
     let before = 0;
-    const onProgress = (bytes: number): void => progress?.(before + bytes, total);
+    const onProgress = (bytes: number): void => {
+      begun = true;
+      progress?.(before + bytes, total);
+    };
     for (const part of parts) {
       const { start, end, head } = part;
-      if (head !== '') (response as Writable).write(head);
+      if (head !== '') {
+        assertOpen(response);
+        (response as Writable).write(head);
+        begun = true;
+      }
       before += head.length;
       const sent = await sendFile(response, file, {
         start,
@@ -139,10 +152,12 @@ export async function respondFile(
       }
       before += sent;
     }
+    if (tail !== '') assertOpen(response);
     response.end(tail);
   } catch {
-    // Too late to say anything else: the head has gone out, or the connection is over.
-    response.destroy();
+    // What somebody else has answered instead stands. Else it is too late to say anything: the head has gone out, or
+    // the connection is over.
+    if (begun || !response.writableEnded) response.destroy();
   } finally {
     // What close(2) says of a file that was only read helps nobody.
     await file?.close().catch(() => undefined);

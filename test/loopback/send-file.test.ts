@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, readFileSync, truncateSync } from 'node:fs';
 import * as http from 'node:http';
+import * as http2 from 'node:http2';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -174,6 +175,57 @@ it('sends nothing on a connection that is over already', async () => {
   });
   expect(await outcome).toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
   await expect.poll(() => openFiles(file)).toBe(0);
+});
+
+describe.each(['HTTP/1', 'HTTP/2'])('a response of %s', (protocol) => {
+  type Response = http.ServerResponse & http2.Http2ServerResponse;
+  const ask = async (method: string, respond: (response: Response) => void): Promise<Buffer> => {
+    const listener = (_request: unknown, response: unknown) => respond(response as Response);
+    const server =
+      protocol === 'HTTP/1' ? http.createServer(listener) : http2.createServer(listener);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      if (protocol === 'HTTP/1') {
+        return Buffer.from(await (await fetch(url, { method })).arrayBuffer());
+      }
+      const session = http2.connect(url);
+      const body = await buffer(session.request({ ':method': method, ':path': '/' }));
+      session.close();
+      return body;
+    } finally {
+      server.close();
+      (server as http.Server).closeAllConnections?.();
+    }
+  };
+
+  it('that is ended while its file is being opened goes on as it was ended', async () => {
+    // More than is sent by the time that the file is open.
+    const instead = Buffer.alloc(20_000_000, 'i');
+    let sent: Promise<unknown> | undefined;
+    const uncaught = await uncaughtDuring(async () => {
+      const body = await ask('GET', (response) => {
+        sent = sendFile(response, file).catch((error: unknown) => error);
+        response.statusCode = 503;
+        response.end(instead);
+      });
+      expect(body.equals(instead)).toBe(true);
+    });
+    expect(uncaught).toEqual([]);
+    expect(await sent).toMatchObject({ code: 'ERR_KTLS_SEND_INTERRUPTED' });
+    await expect.poll(() => openFiles(file)).toBe(0);
+  });
+
+  it('to HEAD gets nothing of the file', async () => {
+    let sent: Promise<unknown> | undefined;
+    await ask('HEAD', (response) => {
+      sent = sendFile(response, file)
+        .catch((error: unknown) => error)
+        .finally(() => response.end());
+    });
+    expect(await sent).toBe(0);
+  });
 });
 
 it('keeps a file’s place in a response that is corked', async () => {

@@ -18,6 +18,7 @@ import { openFiles } from '../support/leaks.js';
 import { Scratch } from '../support/scratch.js';
 import { modifiedAt, writeSite } from '../support/site.js';
 import { TcpEnd } from '../support/tcp-state.js';
+import { uncaughtDuring } from '../support/uncaught.js';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
@@ -546,6 +547,70 @@ it('leaves a response alone that was answered meanwhile', async () => {
   await expect.poll(() => openFiles(file)).toBe(0);
   await served.close();
 });
+
+for (const protocol of ['HTTP/1', 'HTTP/2']) {
+  const respond = async (
+    when: (response: http.ServerResponse) => void,
+    headers: Record<string, string> = {},
+  ) => {
+    const handler = serveStatic(root);
+    const listener = (request: never, response: never): void => {
+      when(response);
+      handler(request, response);
+    };
+    const server =
+      protocol === 'HTTP/1' ? http.createServer(listener) : http2.createServer(listener);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const session = protocol === 'HTTP/2' ? http2.connect(`http://127.0.0.1:${port}`) : null;
+    try {
+      if (session === null) return (await ask(port, '/file.bin', headers)).body;
+      return await buffer(session.request({ ':path': '/file.bin', ...headers }));
+    } finally {
+      session?.close();
+      server.close();
+    }
+  };
+
+  it(`leaves a response of ${protocol} alone that is ended while its file is about to be sent`, async () => {
+    const instead = Buffer.alloc(20_000_000, 'i');
+    const uncaught = await uncaughtDuring(async () => {
+      const body = await respond((response) => {
+        const setHeader = response.setHeader.bind(response);
+        response.setHeader = (...args) => {
+          response.setHeader = setHeader;
+          setImmediate(() => {
+            response.removeHeader('Content-Length');
+            response.end(instead);
+          });
+          return setHeader(...args);
+        };
+      });
+      expect(body.equals(instead)).toBe(true);
+    });
+    expect(uncaught).toEqual([]);
+    await expect.poll(() => openFiles(file)).toBe(0);
+  });
+
+  it(`ends a response of ${protocol} that is ended between the parts of its file`, async () => {
+    const uncaught = await uncaughtDuring(async () => {
+      const asked = respond(
+        (response) => {
+          const end = (): void => {
+            if (response.headersSent) response.end();
+            else setImmediate(end);
+          };
+          setImmediate(end);
+        },
+        { range: 'bytes=0-9,100-109' },
+      );
+      await asked.catch(() => undefined);
+    });
+    expect(uncaught).toEqual([]);
+    await expect.poll(() => openFiles(file)).toBe(0);
+  });
+}
 
 it('survives clients of either protocol that leave at any moment', async () => {
   const path = scratch.write('site/endless', '');
