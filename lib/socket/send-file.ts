@@ -65,7 +65,10 @@ export class FileRequest {
   #resolve!: (bytes: number) => void;
   #reject!: (error: Error) => void;
   #bytes = 0;
+  /** A part of it may be with the peer. */
   #begun = false;
+  /** Something was written for it: a chunk's head, or a piece. */
+  #written = false;
   #over = false;
   #carrier: FileCarrier | null = null;
   #callback: WriteCallback | null = null;
@@ -137,7 +140,7 @@ export class FileRequest {
       (next: () => void): WriteCallback =>
       (error) => {
         if (this.#over) return;
-        if (error) this.#fail(error);
+        if (error) this.#stopped(error);
         else next();
       };
     const chunked = this.chunked();
@@ -147,9 +150,9 @@ export class FileRequest {
       return;
     }
     const transfer = (): void => this.#transmit(file, step(chunked ? close : finish));
-    const close = (): void => this.#carrier!.writeData(CRLF, step(finish));
+    const close = (): void => this.#write(CRLF, step(finish));
     // One chunk.
-    if (chunked) this.#carrier!.writeData(chunkHead(file.length), step(transfer));
+    if (chunked) this.#write(chunkHead(file.length), step(transfer));
     else transfer();
   }
 
@@ -172,7 +175,7 @@ export class FileRequest {
         },
       });
     } catch (error) {
-      this.#fail(error as Error);
+      this.#stopped(error as Error);
       return;
     }
     this.#transfer = transfer;
@@ -180,11 +183,16 @@ export class FileRequest {
     transfer.start();
   }
 
+  #write(data: Buffer, callback: WriteCallback): void {
+    this.#written = true;
+    this.#carrier!.writeData(data, callback);
+  }
+
   /** `chunked`: as many chunks as it takes. */
   #stream(file: OpenFile, chunked: boolean, done: WriteCallback): void {
     const write = (piece: Buffer, next: WriteCallback): void => {
       const data = chunked ? Buffer.concat([chunkHead(piece.length), piece, CRLF]) : piece;
-      this.#carrier!.writeData(data, next);
+      this.#write(data, next);
     };
     const streaming = new FileStreaming(file, write, { progress: this.#progress, done });
     this.#transfer = streaming;
@@ -196,6 +204,12 @@ export class FileRequest {
     const { onProgress } = this.#options;
     if (onProgress !== undefined) unharmed(() => onProgress(this.#bytes));
   };
+
+  /** By itself, so that what was sent of it is known: an abort may come while a thread is sending. */
+  #stopped(error: Error): void {
+    if (this.#bytes === 0 && !this.#written && isOfFile(error)) this.#begun = false;
+    this.#fail(error);
+  }
 
   readonly #aborted = (): void => this.#fail(abortError(this.#options.signal!));
 
@@ -219,6 +233,16 @@ export class FileRequest {
     );
     return true;
   }
+}
+
+/**
+ * Whether a failure is of the file, or for want of descriptors, and not of the connection: one that has failed must
+ * end. `sendfile` says of both, and EIO of the disk only; of a file that was promised longer the peer has to know.
+ */
+function isOfFile(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_KTLS_FILE_TRUNCATED') return false;
+  return syscall !== 'sendfile' || code === 'EIO';
 }
 
 /** As Node's own, which it does not export. */

@@ -92,6 +92,46 @@ it('rejects when a plain socket is destroyed', async () => {
   peer.destroy();
 });
 
+it('leaves a connection as it was when descriptors are short before the first byte', async () => {
+  const ended = await runScript(`
+    const { execFileSync } = await import('node:child_process');
+    const listener = net.createServer().listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const peer = net.connect(listener.address().port, '127.0.0.1');
+    const [socket] = await once(listener, 'connection');
+    const path = os.tmpdir() + '/ktls-short-' + process.pid;
+    fs.writeFileSync(path, '');
+    fs.truncateSync(path, 2 ** 20);
+    // Its file is open by the time that its turn comes.
+    socket.write(Buffer.alloc(16 * 2 ** 20));
+    const outcome = ktls.sendFile(socket, path).catch((error) => error);
+    const isOpen = (fd) => { try { return fs.readlinkSync('/proc/self/fd/' + fd) === path; } catch { return false; } };
+    while (!fs.readdirSync('/proc/self/fd').some(isOpen)) await delay(1);
+    execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=200:']);
+    const fds = [];
+    try { for (;;) fds.push(fs.openSync('/dev/null')); } catch {}
+    let received = 0;
+    peer.on('data', (data) => (received += data.length));
+    say((await outcome).code);
+    for (const fd of fds) fs.closeSync(fd);
+    socket.end('after');
+    await once(peer, 'end');
+    say(received - 16 * 2 ** 20);
+    listener.close();
+    fs.rmSync(path);
+  `);
+  expect(ended).toMatchObject({ ...clean, stdout: 'EMFILE\n5\n' });
+});
+
+it('leaves a connection as it was when a file cannot be read from its first byte on', async () => {
+  const { socket, peer } = await plainPair();
+  const received = buffer(peer);
+  // Nothing is mapped at address 0.
+  await expect(sendFile(socket, '/proc/self/mem')).rejects.toMatchObject({ code: 'EIO' });
+  socket.end('after');
+  expect((await received).toString()).toBe('after');
+});
+
 it('sends from an fd in a worker thread, which warns of nothing', async () => {
   const ended = await runScript(`
     const worker = startWorker(\`
