@@ -177,9 +177,11 @@ function askAllCiphers(): CipherAnswer[] {
 function platformReason(): KtlsError | null {
   if (process.platform !== 'linux') return new KtlsError('ERR_KTLS_PLATFORM');
   const binding = loadBinding();
-  return binding instanceof Error
-    ? new KtlsError('ERR_KTLS_NO_ADDON', binding.message, binding)
-    : null;
+  if (!(binding instanceof Error)) return null;
+  // What may not be read, under `node --permission`.
+  const { resource } = binding as { resource?: unknown };
+  const detail = typeof resource === 'string' ? `${binding.message}: ${resource}` : binding.message;
+  return new KtlsError('ERR_KTLS_NO_ADDON', detail, binding);
 }
 
 function firstRefusal(): KtlsError | null {

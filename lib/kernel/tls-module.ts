@@ -25,7 +25,14 @@ const files: Files = {
       return '';
     }
   },
-  exists: existsSync,
+  exists(path) {
+    try {
+      return existsSync(path);
+    } catch {
+      // Under `node --permission`, which is no answer.
+      return false;
+    }
+  },
 };
 
 /** `null` where nothing readable tells: a container does not see its host's `/lib/modules`. */
