@@ -35,7 +35,8 @@ export const messages = {
   ERR_KTLS_NOT_A_FILE: 'Only a regular file can be sent',
   ERR_KTLS_FILE_RANGE: 'The range starts behind the end of the file',
   ERR_KTLS_FILE_TRUNCATED: 'The file became shorter while it was being sent',
-  ERR_KTLS_SEND_INTERRUPTED: 'The connection was closed, or the response ended, before the whole file was sent',
+  ERR_KTLS_SEND_INTERRUPTED:
+    'The connection was closed, or the response ended, before the whole file was sent',
   ERR_KTLS_REKEY: 'The kernel refused our next key after the peer was told of it',
   // A request that cannot be met; the connection goes on.
   ERR_KTLS_NO_REKEY: 'The keys of this connection cannot be changed',
