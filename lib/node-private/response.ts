@@ -1,6 +1,6 @@
 /** How an HTTP/1 server of Node keeps a connection from asking for more than it takes. */
 import type { ServerResponse } from 'node:http';
-import { TLSSocket } from 'node:tls';
+import { internals } from './internals.js';
 
 const ignored = (): void => undefined;
 
@@ -14,7 +14,7 @@ const ignored = (): void => undefined;
 export function countPending(response: ServerResponse, bytes: number): () => void {
   const { socket } = response.req;
   const count = response as unknown as { _onPendingData: (bytes: number) => void };
-  if (socket instanceof TLSSocket) {
+  if (internals(socket)._handle?.constructor.name === 'TLSWrap') {
     // A parser that is paused gets what else node:tls has decrypted all the same, and fails with HPE_PAUSED, if it
     // reads from its handle (seen in Node 20 to 26). Since there is a listener it does not.
     socket.on('data', ignored).off('data', ignored);

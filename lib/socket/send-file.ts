@@ -237,12 +237,11 @@ export class FileRequest {
 
 /**
  * Whether a failure is of the file, or for want of descriptors, and not of the connection: one that has failed must
- * end. `sendfile` says of both, and EIO of the disk only; of a file that was promised longer the peer has to know.
+ * end. `sendfile` tells of both, with the same names; of a file that was promised longer the peer has to know.
  */
 function isOfFile(error: Error): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException;
-  if (code === 'ERR_KTLS_FILE_TRUNCATED') return false;
-  return syscall !== 'sendfile' || code === 'EIO';
+  return code !== 'ERR_KTLS_FILE_TRUNCATED' && syscall !== 'sendfile';
 }
 
 /** As Node's own, which it does not export. */

@@ -554,12 +554,11 @@ for (const protocol of ['HTTP/1', 'HTTP/2']) {
     headers: Record<string, string> = {},
   ) => {
     const handler = serveStatic(root);
-    const listener = (request: never, response: never): void => {
+    const server = protocol === 'HTTP/1' ? http.createServer() : http2.createServer();
+    server.on('request', (request: http.IncomingMessage, response: http.ServerResponse) => {
       when(response);
       handler(request, response);
-    };
-    const server =
-      protocol === 'HTTP/1' ? http.createServer(listener) : http2.createServer(listener);
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
