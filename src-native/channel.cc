@@ -136,7 +136,8 @@ bool Channel::OnReady(uint32_t events) {
     if ((events & ~EPOLLOUT) != 0) {
       // Behind these nothing need follow that tells of what else there is.
       stream_->Ready((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
-      if (!ReadStream()) return false;
+      // One turn of reading for each of the loop's.
+      if (!reading_later_ && !ReadStream()) return false;
     }
     events &= EPOLLOUT | EPOLLHUP;
     if (events == 0 || closed()) return true;
