@@ -53,9 +53,7 @@ export function bindLives(taken: Socket, owner: Socket): TakenOver {
 function closingWith(owner: Socket, { bytesRead, bytesWritten }: TcpHandle): TcpHandle {
   const close = (closed?: () => void): number => {
     // In front of the owner's listeners: one of them may throw.
-    if (closed === undefined) return 0;
-    if (owner.closed) process.nextTick(closed);
-    else owner.prependOnceListener('close', () => process.nextTick(closed));
+    if (closed) owner.prependOnceListener('close', () => process.nextTick(closed));
     return 0;
   };
   return { bytesRead, bytesWritten, close, reset: close } as Partial<TcpHandle> as TcpHandle;
