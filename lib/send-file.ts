@@ -66,7 +66,7 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
         // Ended by somebody else: what is written behind that is an error of the response.
         request.interrupt(socket.errored);
       } else if (!request.over) {
-        // The marker counts for nothing. Node, that is to stop reading the requests of who takes no answers, would go on.
+        // The marker counts for nothing, and Node would go on to read the requests of who takes no answers.
         uncount = node.countPending(response, Math.min(length, socket.writableHighWaterMark + 1));
         queue(response, request);
       }
@@ -186,9 +186,12 @@ async function stream(target: Writable, request: FileRequest): Promise<number> {
 /** HTTP/2 takes no write of a response to HEAD, which HTTP/1 leaves out. */
 function isBodiless(target: Writable): boolean {
   const { req } = target as Partial<ServerResponse>;
-  if (req?.method !== 'HEAD' || target instanceof ServerResponse) return false;
-  const { Http2ServerResponse } = process.getBuiltinModule('node:http2');
-  return target instanceof Http2ServerResponse;
+  return req?.method === 'HEAD' && isOfHttp2(target);
+}
+
+/** `node:http2` is not imported: who has no response of HTTP/2 need not load it. */
+function isOfHttp2(target: Writable): boolean {
+  return target instanceof process.getBuiltinModule('node:http2').Http2ServerResponse;
 }
 
 interface Writer {
@@ -229,7 +232,5 @@ function writerOf(target: Writable): Writer {
 function callsBack(target: Writable): boolean {
   const { prototype } = OutgoingMessage;
   if (target.write === Writable.prototype.write || target.write === prototype.write) return true;
-  // Not imported: who has no response of HTTP/2 need not load it.
-  const { Http2ServerResponse } = process.getBuiltinModule('node:http2');
-  return target instanceof Http2ServerResponse && !Object.hasOwn(target, 'write');
+  return isOfHttp2(target) && !Object.hasOwn(target, 'write');
 }

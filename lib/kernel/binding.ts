@@ -60,8 +60,8 @@ export interface Channel {
    * reading (`readStart`) during this call, and never again.
    *
    * @param onOther - Gets what is no data: what `receive` would have returned, a copy of a control record's
-   * payload, and the number of bytes of data that the consumer got since the last call. Returns whether data is forbidden from now on: it
-   * then comes here, and not to the consumer.
+   * payload, and the number of bytes of data that the consumer got since the last call. Returns whether data
+   * is forbidden from now on: it then comes here, and not to the consumer.
    * @param toTheEnd - Whether to read on behind data until `-EAGAIN`, for kernels that say nothing of a
    * KeyUpdate behind it (from 6.14 on).
    * @returns `0`, or `-ENOENT` if there is no such stream.

@@ -4,7 +4,6 @@
  */
 import { loadBinding, type Channel } from '../kernel/binding.js';
 import type { SendFileOptions } from '../options.js';
-import { unharmed } from '../unharmed.js';
 import type { WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
@@ -68,8 +67,7 @@ export class KernelFiles implements FileCarrier {
 
   /** The socket is closed. */
   interrupt(error: Error | null): void {
-    // It calls the application back.
-    unharmed(() => this.#file?.interrupt(error));
+    this.#file?.interrupt(error);
   }
 
   writeData(data: Buffer, callback: WriteCallback): void {

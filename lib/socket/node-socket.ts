@@ -8,7 +8,6 @@ import type { Duplex } from 'node:stream';
 import { type NativeBinding, Ready, loadBinding } from '../kernel/binding.js';
 import * as node from '../node-private.js';
 import type { SendFileOptions } from '../options.js';
-import { unharmed } from '../unharmed.js';
 import type { Chunk, WriteCallback } from './data-path.js';
 import type { OpenFile } from './file-source.js';
 import { FileTransfer, type TransferSink } from './file-transfer.js';
@@ -37,8 +36,7 @@ class WritingCarrier implements FileCarrier {
     socket._writev = (chunks: Chunk[], callback) => writeInOrder(this, chunks, callback);
     socket._destroy = (error, callback) => {
       this.closing();
-      // It calls the application back.
-      unharmed(() => this.#file?.interrupt(error));
+      this.#file?.interrupt(error);
       destroy(error, callback);
     };
   }

@@ -88,7 +88,7 @@ export abstract class PathSocket extends TlsApi {
     this.#path = path;
   }
 
-  /** @internal From here on bytes move; not what is held before `writeHeld`, nor to a reader before `startReading`. */
+  /** @internal From here on bytes move: what is held by `writeHeld`, and to a reader by `startReading`. */
   protected openPath(path: DataPath, onread: OnReadOpts | undefined): void {
     const http2 = this.alpnProtocol === 'h2' || node.expectsHttp2Session(this);
     this.usePath(path);
@@ -238,8 +238,11 @@ export abstract class PathSocket extends TlsApi {
   }
 
   override _final(callback: WriteCallback): void {
-    // Of a session that is over before its connection is secured: the peer may never end the handshake.
-    if (this.#path === null && node.expectsHttp2Session(this)) this.destroy();
+    if (this.#path === null && node.expectsHttp2Session(this)) {
+      // The session is over before its connection is secured: the peer may never end the handshake.
+      this.destroy();
+      return;
+    }
     this.#whenOpen((path) => {
       this.#consumer!.whenIdle(() => {
         if (!this.destroyed) path.finish(callback);

@@ -116,7 +116,10 @@ export class FileRequest {
   interrupt(error: Error | null): void {
     this.#carrier = null;
     this.#begun = true;
-    this.#fail(error ?? new KtlsError('ERR_KTLS_SEND_INTERRUPTED', `after ${this.#bytes} bytes`));
+    // It calls the application back, and whoever calls here has a socket to close.
+    unharmed(() =>
+      this.#fail(error ?? new KtlsError('ERR_KTLS_SEND_INTERRUPTED', `after ${this.#bytes} bytes`)),
+    );
   }
 
   /** The stream is done with the marker; without its turn if the message has no body to send. */

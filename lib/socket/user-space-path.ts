@@ -4,7 +4,6 @@
  * refusal is known earlier never come here.
  */
 import type { TLSSocket } from 'node:tls';
-import { unharmed } from '../unharmed.js';
 import type { Chunk, DataPath, PathOwner, WriteCallback } from './data-path.js';
 import type { FileRequest } from './send-file.js';
 
@@ -118,8 +117,7 @@ export class UserSpacePath implements DataPath {
   }
 
   close(error: Error | null): void {
-    // It calls the application back.
-    unharmed(() => this.#file?.interrupt(error));
+    this.#file?.interrupt(error);
     this.#tls.destroy(error ?? undefined);
   }
 }

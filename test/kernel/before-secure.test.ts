@@ -21,7 +21,7 @@ const refusing = () => {
 
 interface Peer extends AsyncDisposable {
   port: number;
-  /** What each connection has brought, once it is closed. */
+  /** What the first connection has brought, once it is closed. */
   brought: Promise<string>;
 }
 
@@ -84,8 +84,8 @@ describeKernel('what is written before a connection is secured', () => {
   it.each(['write', 'end'] as const)(
     'has the callback of %s() throw without harm when the peer is not trusted',
     async (method) => {
-      const { listener, port } = await listen('node');
-      const socket = connect({ port, host: '127.0.0.1' });
+      await using server = await peer();
+      const socket = connect({ port: server.port, host: '127.0.0.1' });
       const witness = new Witness(socket);
       const uncaught = await uncaughtDuring(async () => {
         socket[method]('early', refusing);
@@ -93,17 +93,15 @@ describeKernel('what is written before a connection is secured', () => {
       });
       expect(uncaught).toMatchObject([{ message: 'of the application' }]);
       expect(witness.error).toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
-      listener.close();
-      await once(listener, 'close');
     },
   );
 });
 
 describeKernel('a connection that is given up before it is secured', () => {
   it('is refused when checkServerIdentity throws', async () => {
-    const { listener, port } = await listen('node');
+    await using server = await peer();
     const uncaught = await uncaughtDuring(async () => {
-      const socket = connectTo(port, 'ktls', {
+      const socket = connectTo(server.port, 'ktls', {
         rejectUnauthorized: true,
         ca: ecdsaCertificate().cert,
         checkServerIdentity: refusing,
@@ -113,8 +111,6 @@ describeKernel('a connection that is given up before it is secured', () => {
       expect(witness.error).toMatchObject({ message: 'of the application' });
     });
     expect(uncaught).toMatchObject([{ message: 'of the application' }]);
-    listener.close();
-    await once(listener, 'close');
   });
 
   it.each(['close', 'destroy'] as const)(
