@@ -58,7 +58,10 @@ function writesItself(response: ServerResponse): boolean {
 function respond(response: ServerResponse, request: FileRequest): Promise<number> {
   const { socket } = response.req;
   const unwatch = watch(socket, request);
-  let uncount: (() => void) | undefined;
+  // The marker counts for nothing, and Node would go on to read the requests of who takes no answers; and a file
+  // system may take its time to open one.
+  const large = socket.writableHighWaterMark + 1;
+  let uncount = node.countPending(response, large);
   request.chunked = () => response.chunkedEncoding;
   request.opened.then(
     ({ length }) => {
@@ -66,8 +69,11 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
         // Ended by somebody else: what is written behind that is an error of the response.
         request.interrupt(socket.errored);
       } else if (!request.over) {
-        // The marker counts for nothing, and Node would go on to read the requests of who takes no answers.
-        uncount = node.countPending(response, Math.min(length, socket.writableHighWaterMark + 1));
+        if (length < large) {
+          const recount = uncount;
+          uncount = node.countPending(response, length);
+          recount();
+        }
         queue(response, request);
       }
     },
@@ -76,7 +82,7 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
   );
   return request.sent.finally(() => {
     unwatch();
-    uncount?.();
+    uncount();
   });
 }
 

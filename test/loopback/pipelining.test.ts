@@ -1,5 +1,7 @@
 /** Requests behind a file that its client does not take: they are not read without end. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import * as fs from 'node:fs';
 import * as http from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import * as tls from 'node:tls';
@@ -11,16 +13,18 @@ import { Scratch } from '../support/scratch.js';
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
+async function floodPlain(handler: http.RequestListener, release?: () => void): Promise<void> {
+  const tally: Tally = { asked: 0, answered: 0 };
+  const server = http.createServer(counted(handler, tally));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  await flood(connect((server.address() as AddressInfo).port, '127.0.0.1'), tally, release);
+  server.close();
+}
+
 for (const [name, handlerOf] of Object.entries(handlers)) {
   describe(`${name}, to a client that pipelines and reads nothing`, () => {
-    it('over plain HTTP', { timeout: 20_000 }, async () => {
-      const tally: Tally = { asked: 0, answered: 0 };
-      const server = http.createServer(counted(handlerOf(scratch), tally));
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      await flood(connect((server.address() as AddressInfo).port, '127.0.0.1'), tally);
-      server.close();
-    });
+    it('over plain HTTP', { timeout: 20_000 }, () => floodPlain(handlerOf(scratch)));
 
     it('over node:tls', { timeout: 20_000 }, async () => {
       const tally: Tally = { asked: 0, answered: 0 };
@@ -32,3 +36,13 @@ for (const [name, handlerOf] of Object.entries(handlers)) {
     });
   });
 }
+
+it('counts a file from before it is opened', { timeout: 20_000 }, async () => {
+  // Every thread of the pool waits for who writes into a FIFO.
+  const fifo = scratch.path('fifo');
+  execFileSync('mkfifo', [fifo]);
+  const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+  for (let i = 0; i < threads; i++) fs.open(fifo, 'r', (_, fd) => fs.closeSync(fd));
+  const release = (): void => fs.closeSync(fs.openSync(fifo, 'r+'));
+  await floodPlain(handlers['sendFile']!(scratch), release).finally(release);
+});

@@ -52,8 +52,12 @@ export function counted(handler: RequestListener, tally: Tally): RequestListener
   };
 }
 
-/** Expects that few of the requests are read until the client reads, and that all are answered then. */
-export async function flood(client: Socket, tally: Tally): Promise<void> {
+/**
+ * Expects that few of the requests are read until the client reads, and that all are answered then.
+ *
+ * @param release Called when that is seen, before the client reads.
+ */
+export async function flood(client: Socket, tally: Tally, release?: () => void): Promise<void> {
   client.pause();
   client.write(get('/large'));
   await expect.poll(() => tally.asked).toBe(1);
@@ -66,6 +70,7 @@ export async function flood(client: Socket, tally: Tally): Promise<void> {
     .toBe(true);
   // What came in one read is parsed whole.
   expect(tally.asked).toBeLessThan(REQUESTS / 2);
+  release?.();
   const ended = once(client, 'end');
   client.resume();
   await ended;
