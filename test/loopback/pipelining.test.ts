@@ -8,6 +8,7 @@ import * as tls from 'node:tls';
 import { afterAll, describe, expect, it } from 'vitest';
 import { serve } from '../support/https.js';
 import { type Tally, counted, flood, handlers } from '../support/pipelining.js';
+import { sendFile } from '../../lib/index.js';
 import { Scratch } from '../support/scratch.js';
 
 const scratch = new Scratch();
@@ -45,4 +46,26 @@ it('counts a file from before it is opened', { timeout: 20_000 }, async () => {
   for (let i = 0; i < threads; i++) fs.open(fifo, 'r', (_, fd) => fs.closeSync(fd));
   const release = (): void => fs.closeSync(fs.openSync(fifo, 'r+'));
   await floodPlain(handlers['sendFile']!(scratch), release).finally(release);
+});
+
+it('goes on with a connection of node:tls that was full when it asked for a file', async () => {
+  const tally: Tally = { asked: 0, answered: 0 };
+  const file = scratch.write('small', 'small');
+  const listener = counted((request, response) => {
+    if (request.url === '/file') void sendFile(response, file).then(() => response.end());
+    else response.end(request.url === '/full' ? Buffer.alloc(4 * 2 ** 20) : '');
+  }, tally);
+  await using serving = await serve(listener, { side: 'node' });
+  const client = tls.connect({ port: serving.port, rejectUnauthorized: false });
+  await once(client, 'secureConnect');
+  client.pause();
+  for (const [at, path] of ['/full', '/file'].entries()) {
+    client.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    await expect.poll(() => tally.asked).toBe(at + 1);
+  }
+  client.resume();
+  await expect.poll(() => tally.answered).toBe(2);
+  client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await expect.poll(() => tally.answered).toBe(3);
+  client.destroy();
 });

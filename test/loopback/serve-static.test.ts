@@ -6,8 +6,9 @@ import { chmodSync, mkdirSync, readFileSync, symlinkSync, truncateSync } from 'n
 import { rename, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as http2 from 'node:http2';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, type Socket, connect } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import express from 'express';
@@ -546,6 +547,18 @@ it('leaves a response alone that was answered meanwhile', async () => {
   }
   await expect.poll(() => openFiles(file)).toBe(0);
   await served.close();
+});
+
+it('answers a request that was made by hand, when its response has where to go', async () => {
+  const request = new http.IncomingMessage(null as unknown as Socket);
+  const response = new http.ServerResponse(
+    Object.assign(request, { method: 'GET', url: '/absent' }),
+  );
+  serveStatic(root)(request, response);
+  const wire = new PassThrough();
+  response.assignSocket(wire as unknown as Socket);
+  await once(response, 'finish');
+  expect(String(wire.read())).toMatch(/^HTTP\/1.1 404 /);
 });
 
 for (const protocol of ['HTTP/1', 'HTTP/2']) {
