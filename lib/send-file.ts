@@ -70,9 +70,10 @@ function respond(response: ServerResponse, request: FileRequest): Promise<number
         request.interrupt(socket.errored);
       } else if (!request.over) {
         if (length < large) {
-          const recount = uncount;
+          // In this order, for nothing to be read in between.
+          const uncountLarge = uncount;
           uncount = node.countPending(response, length);
-          recount();
+          uncountLarge();
         }
         queue(response, request);
       }

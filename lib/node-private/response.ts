@@ -1,7 +1,7 @@
 /** How an HTTP/1 server of Node keeps a connection from asking for more than it takes. */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { internals } from './internals.js';
+import { handleOf } from './socket.js';
 
 const ignored = (): void => undefined;
 
@@ -30,7 +30,7 @@ export function countPending(response: ServerResponse, bytes: number): () => voi
  * from its handle (seen in Node 20 to 26). Since there is a listener it does not.
  */
 function readByStream(socket: Socket & { parser?: { _consumed?: boolean } | null }): void {
-  const handle = internals(socket)._handle;
+  const handle = handleOf(socket);
   if (handle?.constructor.name !== 'TLSWrap' || socket.parser?._consumed === false) return;
   socket.on('data', ignored).off('data', ignored);
   // A parser stops its handle while the connection is full, and would have been the one to start it again.

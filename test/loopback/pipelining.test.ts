@@ -6,9 +6,9 @@ import * as http from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import * as tls from 'node:tls';
 import { afterAll, describe, expect, it } from 'vitest';
+import { sendFile } from '../../lib/index.js';
 import { serve } from '../support/https.js';
 import { type Tally, counted, flood, handlers } from '../support/pipelining.js';
-import { sendFile } from '../../lib/index.js';
 import { Scratch } from '../support/scratch.js';
 
 const scratch = new Scratch();
